@@ -1,0 +1,298 @@
+"""Every operation with its derivatives. Nothing else in nerwin differentiates.
+
+An op is a pure function. Inputs that can be differentiated are positional, constants are
+keywords. It returns ``(output, gradients)``: ``gradients`` holds one function for each positional
+input, in order. Such a function takes the upstream gradient, the loss's with respect to the
+output, and returns the downstream gradient, the loss's with respect to that input
+(CS224N 2021 L3, 0:52: downstream = upstream × local; 0:53: one local gradient per input).
+It has the shape of the input (0:37), and is a new array or the upstream one, never a changed one.
+
+Letters, as in the lecture: E table of vectors (V, D); X inputs (B, n); W, b a layer's weights
+(n, m) and (m,); Z, H before and after the nonlinearity; U one column u per scorer (m, T);
+S scores, P probabilities, Y targets (B, T); J the loss; dQ the gradient of J with respect to Q.
+Examples are rows, so the lecture's W x + b reads X W + b here (HSE-2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nerwin.engine.rowgrad import RowGrad
+from nerwin.engine.types import Array, Indices
+
+Gradient = Array | RowGrad
+Gradients = tuple[Callable[[Any], Gradient], ...]
+Op = Callable[..., tuple[Array, Gradients]]
+
+# --- arithmetic -----------------------------------------------------------------------------
+
+
+def add(X: Array, Y: Array) -> tuple[Array, Gradients]:
+    """Z = X + Y, broadcast as NumPy does. Adding distributes the gradient (L3, 1:03)."""
+
+    def dX(dZ: Array) -> Array:
+        return _sum_to_shape(dZ, np.shape(X))
+
+    def dY(dZ: Array) -> Array:
+        return _sum_to_shape(dZ, np.shape(Y))
+
+    return np.add(X, Y), (dX, dY)
+
+
+def multiply(X: Array, Y: Array) -> tuple[Array, Gradients]:
+    """Z = X ∘ Y, broadcast as NumPy does. Multiplying switches the inputs (L3, 1:03)."""
+
+    def dX(dZ: Array) -> Array:
+        return _sum_to_shape(dZ * Y, np.shape(X))
+
+    def dY(dZ: Array) -> Array:
+        return _sum_to_shape(dZ * X, np.shape(Y))
+
+    return np.multiply(X, Y), (dX, dY)
+
+
+def maximum(X: Array, Y: Array) -> tuple[Array, Gradients]:
+    """Z = max(X, Y), element by element, of two arrays of one shape.
+
+    The gradient goes to the larger input (L3, 1:03). At a tie there is no derivative; it goes
+    to X.
+    """
+    from_X = np.greater_equal(X, Y)
+
+    def dX(dZ: Array) -> Array:
+        return dZ * from_X
+
+    def dY(dZ: Array) -> Array:
+        return dZ * ~from_X
+
+    return np.maximum(X, Y), (dX, dY)
+
+
+def total(X: Array) -> tuple[Array, Gradients]:
+    """J = the sum of all elements of X, a scalar."""
+
+    def dX(dJ: Array) -> Array:
+        return np.full(np.shape(X), dJ)
+
+    return np.sum(X), (dX,)
+
+
+def _sum_to_shape(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Undo broadcasting: a value that was used several times gets the sum of its gradients."""
+    extra = gradient.ndim - len(shape)
+    stretched = (i + extra for i, n in enumerate(shape) if n == 1 != gradient.shape[i + extra])
+    axes = (*range(extra), *stretched)
+    return gradient.sum(axis=axes).reshape(shape) if axes else gradient
+
+
+# --- from a table of vectors to x -----------------------------------------------------------
+
+
+def lookup(E: Array, *, rows: Indices) -> tuple[Array, Gradients]:
+    """V = E[rows]: the vector of each row number. E (V, D), rows (...) -> (..., D).
+
+    A row that occurs several times, in one window or in several, gets the sum of its gradients;
+    a row that does not occur gets exactly zero (L3, 0:12: word vectors are parameters too).
+    """
+
+    def dE(dV: Array) -> RowGrad:
+        return RowGrad.scatter(rows.ravel(), dV.reshape(-1, E.shape[1]), len(E))
+
+    return E.take(rows, axis=0), (dE,)
+
+
+def concatenate(*parts: Array) -> tuple[Array, Gradients]:
+    """x = [e₁ e₂ …]: everything known of an example, side by side. Parts (B, ...) -> (B, n).
+
+    A window of vectors (B, 2C+1, D) becomes one row of (2C+1)·D numbers (L3, 0:07).
+    """
+    batch = len(parts[0])
+    flat = [part.reshape(batch, -1) for part in parts]
+    edges = np.cumsum([0] + [part.shape[1] for part in flat])
+
+    def cut(i: int) -> Callable[[Array], Array]:
+        return lambda dX: dX[:, edges[i] : edges[i + 1]].reshape(parts[i].shape)
+
+    X = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
+    return X, tuple(cut(i) for i in range(len(parts)))
+
+
+# --- layers ---------------------------------------------------------------------------------
+
+
+def affine(X: Array, W: Array, b: Array) -> tuple[Array, Gradients]:
+    """Z = X W + b.  X (B, n), W (n, m), b (m,) -> (B, m).
+
+    dX = dZ Wᵀ, dW = Xᵀ dZ, summed over the batch (HSE-2; L3, 0:34: dZ is the δ they share).
+    """
+    Z = X @ W
+    Z += b
+
+    def dX(dZ: Array) -> Array:
+        return dZ @ W.T
+
+    def dW(dZ: Array) -> Array:
+        return X.T @ dZ
+
+    def db(dZ: Array) -> Array:
+        return dZ.sum(axis=0)
+
+    return Z, (dX, dW, db)
+
+
+def grouped_affine(X: Array, W: Array, b: Array) -> tuple[Array, Gradients]:
+    """T separate layers at once, each on its own part of X.
+
+    X (B, T·n), W (T, n, m), b (T·m,) -> (B, T·m): columns t·n … t·n+n-1 of X belong to layer t.
+    """
+    T, n, m = W.shape
+    groups = _split(X, T)  # (T, B, n)
+    Z = _join(groups @ W)
+    Z += b
+
+    def dX(dZ: Array) -> Array:
+        return _join(_split(dZ, T) @ W.transpose(0, 2, 1))
+
+    def dW(dZ: Array) -> Array:
+        return groups.transpose(0, 2, 1) @ _split(dZ, T)
+
+    def db(dZ: Array) -> Array:
+        return dZ.sum(axis=0)
+
+    return Z, (dX, dW, db)
+
+
+def _split(X: Array, T: int) -> Array:
+    """(B, T·n) -> (T, B, n)."""
+    return X.reshape(len(X), T, -1).transpose(1, 0, 2)
+
+
+def _join(X: Array) -> Array:
+    """(T, B, n) -> (B, T·n)."""
+    return X.transpose(1, 0, 2).reshape(X.shape[1], -1)
+
+
+def sigmoid(Z: Array) -> tuple[Array, Gradients]:
+    """H = σ(Z) = 1 / (1 + e⁻ᶻ); its derivative is σ(z)(1 − σ(z)) (L3, 0:25)."""
+    H = logistic(Z)
+
+    def dZ(dH: Array) -> Array:
+        return dH * H * (1 - H)
+
+    return H, (dZ,)
+
+
+def tanh(Z: Array) -> tuple[Array, Gradients]:
+    """H = tanh(Z); its derivative is 1 − tanh²(z)."""
+    H = np.tanh(Z)
+
+    def dZ(dH: Array) -> Array:
+        return dH * (1 - H * H)
+
+    return H, (dZ,)
+
+
+def relu(Z: Array) -> tuple[Array, Gradients]:
+    """H = max(Z, 0); its derivative is 1 where z > 0, else 0 (at 0 itself there is none)."""
+    H = np.maximum(Z, 0)
+
+    def dZ(dH: Array) -> Array:
+        return dH * (Z > 0)
+
+    return H, (dZ,)
+
+
+# --- scores and probabilities ---------------------------------------------------------------
+
+
+def dot(H: Array, u: Array) -> tuple[Array, Gradients]:
+    """s = uᵀ h, for each row h of H.  H (B, m), u (m,) -> (B,).  (L3, 0:08)"""
+
+    def dH(ds: Array) -> Array:
+        return np.outer(ds, u)
+
+    def du(ds: Array) -> Array:
+        return H.T @ ds
+
+    return H @ u, (dH, du)
+
+
+def scores(H: Array, U: Array) -> tuple[Array, Gradients]:
+    """S = H U: the scores of several u at once, one per column.  H (B, m), U (m, T) -> (B, T)."""
+
+    def dH(dS: Array) -> Array:
+        return dS @ U.T
+
+    def dU(dS: Array) -> Array:
+        return H.T @ dS
+
+    return H @ U, (dH, dU)
+
+
+def grouped_scores(H: Array, U: Array) -> tuple[Array, Gradients]:
+    """s_t = u_tᵀ h_t: each scorer reads its own hidden units.  H (B, T·m), U (m, T) -> (B, T)."""
+    m, T = U.shape
+    groups = H.reshape(-1, T, m)
+    rows = U.T  # (T, m)
+
+    def dH(dS: Array) -> Array:
+        return (dS[:, :, None] * rows).reshape(H.shape)
+
+    def dU(dS: Array) -> Array:
+        return np.einsum("btm,bt->mt", groups, dS)
+
+    return np.einsum("btm,tm->bt", groups, rows), (dH, dU)
+
+
+def logistic(S: Array) -> Array:
+    """p = 1 / (1 + e⁻ˢ), through tanh, which neither overflows nor is slow."""
+    P = np.tanh(S * 0.5)
+    P += 1
+    P *= 0.5
+    return P
+
+
+# --- losses: a mean over the batch, and the only place that divides by B ---------------------
+
+
+def squared_error(P: Array, *, Y: Array) -> tuple[Array, Gradients]:
+    """J = 1/B Σ (p − y)²: the lecture's squared distance (L3, 0:11).  P, Y (B, T) -> scalar."""
+    B = len(P)
+    D = P - Y
+
+    def dP(dJ: Array) -> Array:
+        return D * (2 * dJ / B)
+
+    return np.vdot(D, D) / B, (dP,)
+
+
+def logistic_loss(S: Array, *, Y: Array) -> tuple[Array, Gradients]:
+    """J = −1/B Σ y log p + (1−y) log(1−p) with p = σ(s), from the score: log(1+eˢ) − y s.
+
+    S, Y (B, T) -> scalar. The logarithm of a rounded probability is never taken. (L3, 0:10)
+    """
+    B = len(S)
+
+    def dS(dJ: Array) -> Array:
+        return (logistic(S) - Y) * (dJ / B)
+
+    return (np.logaddexp(0, S).sum() - np.vdot(Y, S)) / B, (dS,)
+
+
+def softmax_cross_entropy(S: Array, *, labels: Indices) -> tuple[Array, Gradients]:
+    """J = −1/B Σ log softmax(s)[label].  S (B, K), labels (B,) in 0 … K−1 -> scalar."""
+    B = len(S)
+    each = np.arange(B)
+    shifted = S - S.max(axis=1, keepdims=True)
+    log_P = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+    def dS(dJ: Array) -> Array:
+        gradient = np.exp(log_P)
+        gradient[each, labels] -= 1
+        gradient *= dJ / B
+        return gradient
+
+    return -log_P[each, labels].sum() / B, (dS,)

@@ -1,0 +1,66 @@
+"""The gradient of a table of which a batch touched only a few rows.
+
+A step of training looks up a few hundred of a table's rows. Its gradient is zero in all the
+others, so it is kept as the touched rows and their values: nothing of the table's size is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nerwin.engine.types import Array, Indices
+
+
+@dataclass(frozen=True, slots=True)
+class RowGrad:
+    """A gradient of shape (n_rows, D) that is zero outside ``rows``.
+
+    rows    (k,) distinct row numbers, ascending
+    values  (k, D) the gradient in those rows
+    n_rows  the number of rows of the table
+    """
+
+    rows: Indices
+    values: Array
+    n_rows: int
+
+    # NumPy must leave `array + row_grad` to __radd__ instead of adding element by element.
+    __array_ufunc__ = None
+
+    @classmethod
+    def scatter(cls, rows: Indices, values: Array, n_rows: int) -> RowGrad:
+        """Sum the rows of ``values`` (N, D) that belong to the same row of the table.
+
+        ``table[rows] += values`` would keep only one of the repeated rows. The sum is a
+        product with the sparse matrix that has a one at (distinct row, occurrence).
+        """
+        from scipy import sparse  # only training needs it, and it takes a tenth of a second
+
+        distinct, where = np.unique(rows, return_inverse=True)
+        n = len(where)
+        ones = np.ones(n, dtype=values.dtype)
+        collect = sparse.csc_array((ones, where, np.arange(n + 1)), shape=(len(distinct), n))
+        return cls(distinct, collect @ values, n_rows)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the table, which is the shape of its gradient."""
+        return self.n_rows, self.values.shape[1]
+
+    def dense(self) -> Array:
+        """The same gradient as an array of the table's shape. For checks and small tables."""
+        array = np.zeros(self.shape, dtype=self.values.dtype)
+        array[self.rows] = self.values
+        return array
+
+    def __add__(self, other: RowGrad | Array) -> RowGrad | Array:
+        """Sum of two branches that lead to the same table."""
+        if isinstance(other, RowGrad):
+            rows = np.concatenate((self.rows, other.rows))
+            values = np.concatenate((self.values, other.values))
+            return RowGrad.scatter(rows, values, self.n_rows)
+        return self.dense() + other
+
+    __radd__ = __add__

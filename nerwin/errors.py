@@ -1,0 +1,24 @@
+"""The errors that nerwin raises on purpose.
+
+    NerwinError         anything that a user can mend; its text is one clear line
+    ├── ConfigError     an option or a configuration file is wrong (exit code 2)
+    └── DataError       a file is not what it should be; the text starts with path:line
+
+Only ``cli/`` turns them into a message and an exit code.
+"""
+
+
+class NerwinError(Exception):
+    """Something is wrong that a user can mend: what, where, and what to do."""
+
+
+class ConfigError(NerwinError):
+    """An option, or a key of a configuration file, has no meaning or no possible value."""
+
+
+class DataError(NerwinError):
+    """A file cannot be used as it is."""
+
+    def __init__(self, message: str, path: object, line: int | None = None) -> None:
+        place = f"{path}:{line}" if line is not None else f"{path}"
+        super().__init__(f"{place}: {message}")

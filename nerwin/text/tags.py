@@ -1,0 +1,144 @@
+"""Tag schemes and entities: IO, IOB1, IOB2, BIOES (also written BILOU) <-> spans.
+
+One rule reads them all, conlleval's: an entity starts at a token inside an entity if the token
+before is outside, of another type, or the end (E, S) of an entity, or if its own tag says so
+(B, S); it lasts as long as none of this holds. So ill-formed sequences have a reading too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.integer]
+SCHEMES = ("IOB2", "BIOES", "IOB1", "IO")
+
+_O, _B, _I, _E, _S = range(5)
+_PREFIXES = {"B": _B, "I": _I, "E": _E, "L": _E, "S": _S, "U": _S}
+_LETTERS = "OBIES"
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Entities among numbered tokens, in order, none overlapping.
+
+    start, end  (n,) token numbers; the entity is tokens start … end−1
+    type        (n,) index into ``types``
+    """
+
+    start: Indices
+    end: Indices
+    type: Indices
+    types: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def is_tag(tag: str) -> bool:
+    """Whether this is a tag in any scheme: O, or B-, I-, E-, S-, L- or U- and a type."""
+    return tag == "O" or (tag[1:2] == "-" and tag[0] in _PREFIXES and len(tag) > 2)
+
+
+def read_tags(tags: Sequence[str], starts: Indices) -> Spans:
+    """The entities that a sequence of tags means.
+
+    starts  (S+1,) the number of each sentence's first token, and the number of tokens
+    Raises ValueError for a tag that is none (see ``is_tag``).
+    """
+    distinct = sorted(set(tags))
+    for tag in distinct:
+        if not is_tag(tag):
+            raise ValueError(f"{tag!r} is not a tag: expected O, or B-, I-, E-, S- and a type")
+    types = tuple(sorted({tag[2:] for tag in distinct if tag != "O"}))
+    number = {tag: i for i, tag in enumerate(distinct)}
+    code = np.fromiter(map(number.__getitem__, tags), np.intp, len(tags))
+    prefix_of = np.array([_PREFIXES[t[0]] if t != "O" else _O for t in distinct], np.int8)
+    type_of = np.array([types.index(t[2:]) if t != "O" else -1 for t in distinct], np.intp)
+    prefix, kind = prefix_of[code], type_of[code]
+
+    before = _shifted(prefix, starts)
+    begins = (prefix != _O) & (
+        (before == _O)
+        | (kind != np.roll(kind, 1))
+        | (prefix == _B)
+        | (prefix == _S)
+        | (before == _E)
+        | (before == _S)
+    )
+    start = np.flatnonzero(begins)
+    # An entity ends where the next token is outside, begins another one, or opens a sentence.
+    stops = begins | (prefix == _O)
+    stops[starts[:-1]] = True
+    stop = np.append(np.flatnonzero(stops), len(tags))
+    end = stop[np.searchsorted(stop, start, side="right")]
+    return Spans(start, end, kind[start], types)
+
+
+def write_tags(spans: Spans, starts: Indices, scheme: str = "IOB2") -> list[str]:
+    """The tags of all ``starts[-1]`` tokens in the given scheme; the inverse of ``read_tags``.
+
+    (IO cannot part two neighbours of one type, and so loses that border.)
+    """
+    prefix, kind = _write(spans, starts, scheme)
+    width = len(spans.types) + 1
+    names = [f"{letter}-{name}" for letter in _LETTERS for name in ("", *spans.types)]
+    names[0] = "O"
+    return [names[i] for i in (prefix.astype(np.intp) * width + kind + 1).tolist()]
+
+
+def detect_scheme(tags: Sequence[str], starts: Indices) -> tuple[str, int]:
+    """The scheme that would have written these tags, and how many tags it would write otherwise.
+
+    Where several fit, the first of ``SCHEMES``. The second number counts ill-formed tags.
+    """
+    counts = {scheme: ill_formed(tags, starts, scheme) for scheme in SCHEMES}
+    best = min(SCHEMES, key=counts.__getitem__)
+    return best, counts[best]
+
+
+def ill_formed(tags: Sequence[str], starts: Indices, scheme: str) -> int:
+    """How many of the tags ``scheme`` would not have written for the entities that they mean."""
+    written = write_tags(read_tags(tags, starts), starts, scheme)
+    bilou = str.maketrans("LU", "ES")
+    return sum(a != b and a[0].translate(bilou) + a[1:] != b for a, b in zip(tags, written, strict=True))
+
+
+def _shifted(prefix: NDArray[np.int8], starts: Indices) -> NDArray[np.int8]:
+    """The prefix of the token before, which is O at the start of a sentence."""
+    before = np.roll(prefix, 1)
+    before[starts[:-1]] = _O
+    return before
+
+
+def _write(spans: Spans, starts: Indices, scheme: str) -> tuple[NDArray[np.int8], Indices]:
+    """Prefix code and type (−1 outside) of every token."""
+    n = int(starts[-1])
+    inside = np.zeros(n + 1, np.int8)
+    np.add.at(inside, spans.start, 1)
+    np.add.at(inside, spans.end, -1)
+    inside = np.cumsum(inside[:-1])
+    kind = np.full(n, -1, np.intp)
+    kind[inside > 0] = np.repeat(spans.type, spans.end - spans.start)
+    prefix = np.where(inside > 0, _I, _O).astype(np.int8)
+    if scheme == "IOB2":
+        prefix[spans.start] = _B
+    elif scheme == "IOB1":
+        first = np.zeros(n + 1, bool)
+        first[starts] = True
+        glued = (
+            (spans.start[1:] == spans.end[:-1])
+            & (spans.type[1:] == spans.type[:-1])
+            & ~first[spans.start[1:]]
+        )
+        prefix[spans.start[1:][glued]] = _B
+    elif scheme == "BIOES":
+        prefix[spans.start] = _B
+        prefix[spans.end - 1] = _E
+        prefix[spans.start[spans.end - spans.start == 1]] = _S
+    elif scheme != "IO":
+        raise ValueError(f"unknown scheme {scheme!r}: expected one of {', '.join(SCHEMES)}")
+    return prefix, kind

@@ -1,0 +1,73 @@
+"""Words <-> row numbers of the vector table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from nerwin.text.tags import Indices
+
+UNKNOWN = 0
+PADDING = 1
+SPECIAL = ("<unknown>", "<padding>")
+_CACHED = 1 << 18  # distinct tokens remembered: a long stream must not grow the memory
+_DIGIT = re.compile(r"[0-9]")
+
+
+class Vocabulary:
+    """The words that have a vector. Rows 0 and 1 are the unknown word and the padding.
+
+    A token's row is that of the first of these that has one: the token as it is, lower-cased,
+    lower-cased with each digit as 0 (as some vectors have it), with each digit as # (as others),
+    and else the unknown word.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = words
+        first = len(SPECIAL)
+        self._row = dict(zip(words, range(first, first + len(words)), strict=True))
+        self._cache = _Cache(self._find)
+
+    def __len__(self) -> int:
+        """The number of rows, the two special ones included."""
+        return len(SPECIAL) + len(self.words)
+
+    def __contains__(self, word: str) -> bool:
+        return word in self._row
+
+    def row(self, token: str) -> int:
+        """The row of one token."""
+        return self._cache[token]
+
+    def rows(self, tokens: Sequence[str]) -> Indices:
+        """The rows of many tokens, (N,) int32."""
+        rows = np.fromiter(map(self._cache.__getitem__, tokens), np.int32, len(tokens))
+        if len(self._cache) > _CACHED:
+            self._cache.clear()
+        return rows
+
+    def _find(self, token: str) -> int:
+        return next((self._row[form] for form in forms(token) if form in self._row), UNKNOWN)
+
+
+class _Cache(dict[str, int]):
+    """Rows of the tokens seen so far; a token that is not there yet is looked up."""
+
+    def __init__(self, find):  # type: ignore[no-untyped-def]
+        self._find = find
+
+    def __missing__(self, token: str) -> int:
+        row = self[token] = self._find(token)
+        return row
+
+
+def forms(token: str) -> Iterable[str]:
+    """The forms under which a token may stand among the vectors, the best first."""
+    yield token
+    lower = token.lower()
+    yield lower
+    if _DIGIT.search(lower):
+        yield _DIGIT.sub("0", lower)
+        yield _DIGIT.sub("#", lower)
