@@ -1,7 +1,7 @@
 """Make the demo's CoNLL files and word vectors.
 
-    python data/make_demo.py corpus     source/*.txt -> *.conll
-    python data/make_demo.py vectors    train.conll and gensim's own news sample -> vectors.txt
+python data/make_demo.py corpus     source/*.txt -> *.conll
+python data/make_demo.py vectors    train.conll and gensim's own news sample -> vectors.txt
 """
 
 from __future__ import annotations

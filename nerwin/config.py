@@ -75,9 +75,7 @@ class TrainingOptions:
     optimizer: str = _option("sgd", "update rule", choices=("sgd", "adagrad", "adam"))
     learning_rate: float = _option(1.0, "step size α", above=0)
     momentum: float = _option(0.0, "share of the last step kept (sgd only)", at_least=0, below=1)
-    schedule: str = _option(
-        "constant", "learning rate over time", choices=("constant", "linear")
-    )
+    schedule: str = _option("constant", "learning rate over time", choices=("constant", "linear"))
     l2: float = _option(0.0, "weight decay λ: adds λ·θ to each gradient", at_least=0)
     patience: int = _option(
         5, "stop after this many epochs without a better dev F1; 0: never", at_least=0
@@ -98,7 +96,7 @@ class Config:
         return dataclasses.asdict(self)
 
 
-SECTIONS = {f.name: type(f.default) for f in dataclasses.fields(Config)}
+SECTIONS: dict[str, type[Any]] = {f.name: type(f.default) for f in dataclasses.fields(Config)}
 
 
 def load_config(path: Path | None = None, overrides: Iterable[Override] = ()) -> Config:

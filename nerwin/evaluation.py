@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from nerwin.text.tags import Spans
+from nerwin.decoding import decode
+from nerwin.gold import Gold
+from nerwin.model import Model
+from nerwin.text.tags import Spans, write_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +70,22 @@ class Scores:
         }
 
 
-def score(
-    gold: Spans, predicted: Spans, gold_tags: list[str], predicted_tags: list[str]
-) -> Scores:
+def evaluate(model: Model, gold: Gold) -> Scores:
+    """Find the entities of a gold file's tokens with a model, and compare.
+
+    If the model was made for chosen types, gold entities of others do not count.
+    """
+    with threadpool_limits(1, "blas"):
+        P = model.probabilities(model.windows(gold.words, gold.starts))
+    predicted = decode(P, gold.starts, model.types).spans
+    spans, tags = gold.spans, gold.tags
+    if model.options.types:
+        spans = keep_types(spans, model.types)
+        tags = write_tags(spans, gold.starts, gold.scheme)
+    return score(spans, predicted, tags, write_tags(predicted, gold.starts, gold.scheme))
+
+
+def score(gold: Spans, predicted: Spans, gold_tags: list[str], predicted_tags: list[str]) -> Scores:
     """Compare two analyses of the same tokens."""
     same = sum(a == b for a, b in zip(gold_tags, predicted_tags, strict=True))
     accuracy = same / len(gold_tags) if gold_tags else 0.0

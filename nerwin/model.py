@@ -121,7 +121,9 @@ def new_parameters(
 
     parameters = {"E": E}
     n = (2 * options.window + 1) * E.shape[1]
-    for i, ((W, b), m) in enumerate(zip(layer_names(len(options.hidden)), options.hidden, strict=True)):
+    for i, ((W, b), m) in enumerate(
+        zip(layer_names(len(options.hidden)), options.hidden, strict=True)
+    ):
         separate = uniform(groups, n, m, gain=gain)
         if i == 0:
             parameters[W] = separate.transpose(1, 0, 2).reshape(n, groups * m)

@@ -77,7 +77,7 @@ def total(X: Array) -> tuple[Array, Gradients]:
     def dX(dJ: Array) -> Array:
         return np.full(np.shape(X), dJ)
 
-    return np.sum(X), (dX,)
+    return np.asarray(np.sum(X)), (dX,)
 
 
 def _sum_to_shape(gradient: Array, shape: tuple[int, ...]) -> Array:
@@ -148,7 +148,7 @@ def grouped_affine(X: Array, W: Array, b: Array) -> tuple[Array, Gradients]:
 
     X (B, T·n), W (T, n, m), b (T·m,) -> (B, T·m): columns t·n … t·n+n-1 of X belong to layer t.
     """
-    T, n, m = W.shape
+    T = len(W)
     groups = _split(X, T)  # (T, B, n)
     Z = _join(groups @ W)
     Z += b
@@ -266,7 +266,7 @@ def squared_error(P: Array, *, Y: Array) -> tuple[Array, Gradients]:
     def dP(dJ: Array) -> Array:
         return D * (2 * dJ / B)
 
-    return np.vdot(D, D) / B, (dP,)
+    return np.asarray(np.vdot(D, D) / B), (dP,)
 
 
 def logistic_loss(S: Array, *, Y: Array) -> tuple[Array, Gradients]:
@@ -279,7 +279,8 @@ def logistic_loss(S: Array, *, Y: Array) -> tuple[Array, Gradients]:
     def dS(dJ: Array) -> Array:
         return (logistic(S) - Y) * (dJ / B)
 
-    return (np.logaddexp(0, S).sum() - np.vdot(Y, S)) / B, (dS,)
+    J = (np.logaddexp(0, S).sum() - np.vdot(Y, S)) / B
+    return np.asarray(J), (dS,)
 
 
 def softmax_cross_entropy(S: Array, *, labels: Indices) -> tuple[Array, Gradients]:
@@ -295,4 +296,4 @@ def softmax_cross_entropy(S: Array, *, labels: Indices) -> tuple[Array, Gradient
         gradient *= dJ / B
         return gradient
 
-    return -log_P[each, labels].sum() / B, (dS,)
+    return np.asarray(-log_P[each, labels].sum() / B), (dS,)

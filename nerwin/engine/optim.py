@@ -108,11 +108,8 @@ def _touched(parameter: Array, gradient: Gradient, l2: float) -> tuple[Rows, Arr
     return rows, (g + l2 * parameter[rows] if l2 else g)
 
 
-def _state(
-    states: dict[str, State], name: str, *, like: Array, **shapes: tuple[int, ...]
-) -> State:
+def _state(states: dict[str, State], name: str, *, like: Array, **shapes: tuple[int, ...]) -> State:
     """The state kept for the parameter ``name``: arrays of zeros when it is met first."""
     if name not in states:
         states[name] = {key: np.zeros(shape, like.dtype) for key, shape in shapes.items()}
     return states[name]
-

@@ -7,7 +7,7 @@ has no tag in its tag column is a comment.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,52 +41,77 @@ def read_corpus(
     tag_columns: Sequence[int] = (-1,),
     encoding: str = "utf-8",
 ) -> Corpus:
-    """Read a column file; columns count from 0, or from the end with −1.
+    """Read a whole column file; columns count from 0, or from the end with −1.
 
-    Raises DataError, with path:line, for a file that cannot be read, is empty, has a line with
-    more or fewer columns than its first one, or has something else than a tag in a tag column.
+    Raises DataError as ``read_sentences`` does, and for a file without tokens.
     """
     words: list[str] = []
     tags: list[list[str]] = [[] for _ in tag_columns]
-    starts, documents = [0], [0]
+    starts: list[int] = [0]
+    documents: list[int] = []
+    with open_binary(path) as file:
+        lines = read_lines(file, path, encoding)
+        for sentence in read_sentences(lines, path, token_column, tag_columns):
+            if sentence.opens_document or not documents:
+                documents.append(len(starts) - 1)
+            words += sentence.words
+            for column, values in zip(tags, sentence.tags, strict=True):
+                column += values
+            starts.append(len(words))
+    if not words:
+        raise DataError("holds no token", path)
+    documents.append(len(starts) - 1)
+    return Corpus(words, tags, np.array(starts), np.array(documents))
+
+
+@dataclass(slots=True)
+class Sentence:
+    """One sentence of a column file."""
+
+    words: list[str]
+    tags: list[list[str]]
+    opens_document: bool
+
+
+def read_sentences(
+    lines: Iterable[str],
+    path: str | Path,
+    token_column: int = 0,
+    tag_columns: Sequence[int] = (),
+) -> Iterator[Sentence]:
+    """The sentences in the lines of a column file, one after the other.
+
+    Raises DataError, with path:line, for a line with more or fewer columns than the first, and
+    for something else than a tag in a tag column.
+    """
+    sentence = Sentence([], [[] for _ in tag_columns], True)
     columns = 0
     known: set[str] = set()
-    number = 0
-    with open_binary(path) as file:
-        for number, line in enumerate(read_lines(file, path, encoding), 1):
-            fields = split_columns(line)
-            if not fields or fields[0] == "-DOCSTART-":
-                if len(words) > starts[-1]:
-                    starts.append(len(words))
-                if fields and len(starts) - 1 > documents[-1]:
-                    documents.append(len(starts) - 1)
-                continue
-            between = len(words) == starts[-1]
-            if between and line.startswith("#") and not _has_tags(fields, tag_columns):
-                continue
-            columns = columns or _check_columns(fields, token_column, tag_columns, path, number)
-            if len(fields) != columns:
-                message = f"{len(fields)} columns where the lines before have {columns}"
-                raise DataError(message, path, number)
-            words.append(fields[token_column])
-            for column, values in zip(tag_columns, tags, strict=True):
-                tag = fields[column]
-                if tag not in known:
-                    if not is_tag(tag):
-                        message = (
-                            f"{tag!r} is not a tag: expected O, or B-, I-, E-, S- and a type, "
-                            f"in column {column}"
-                        )
-                        raise DataError(message, path, number)
-                    known.add(tag)
-                values.append(tag)
-    if not words:
-        raise DataError("holds no token", path, number or None)
-    if len(words) > starts[-1]:
-        starts.append(len(words))
-    if len(starts) - 1 > documents[-1]:
-        documents.append(len(starts) - 1)
-    return Corpus(words, tags, np.array(starts), np.array(documents))
+    for number, line in enumerate(lines, 1):
+        fields = split_columns(line)
+        if not fields or fields[0] == "-DOCSTART-":
+            if sentence.words:
+                yield sentence
+                sentence = Sentence([], [[] for _ in tag_columns], False)
+            sentence.opens_document |= bool(fields)
+            continue
+        if not sentence.words and _is_comment(line, fields, tag_columns):
+            continue
+        columns = columns or _check_columns(fields, token_column, tag_columns, path, number)
+        if len(fields) != columns:
+            message = f"{len(fields)} columns where the lines before have {columns}"
+            raise DataError(message, path, number)
+        if not fields[token_column]:
+            raise DataError(f"no token in column {token_column}", path, number)
+        sentence.words.append(fields[token_column])
+        for column, values in zip(tag_columns, sentence.tags, strict=True):
+            tag = fields[column]
+            if tag not in known:
+                _check_tag(tag, column, path, number)
+                known.add(tag)
+            values.append(tag)
+    if sentence.words:
+        yield sentence
 
 
 def split_columns(line: str) -> list[str]:
@@ -97,11 +122,19 @@ def split_columns(line: str) -> list[str]:
     return [field for field in line.split(" ") if field]
 
 
-def _has_tags(fields: list[str], tag_columns: Sequence[int]) -> bool:
-    """Whether the line looks like a token's: it has tags where tags belong."""
-    if not tag_columns or len(fields) < 2:
+def _is_comment(line: str, fields: list[str], tag_columns: Sequence[int]) -> bool:
+    """Whether a line between sentences is no token's: it starts with # and has no tag."""
+    if not line.startswith("#"):
         return False
-    return all(-len(fields) <= c < len(fields) and is_tag(fields[c]) for c in tag_columns)
+    if not tag_columns:
+        return len(fields) > 1 and not is_tag(fields[-1])
+    return not all(-len(fields) <= c < len(fields) and is_tag(fields[c]) for c in tag_columns)
+
+
+def _check_tag(tag: str, column: int, path: str | Path, line: int) -> None:
+    if not is_tag(tag):
+        expected = "expected O, or B-, I-, E-, S- and a type"
+        raise DataError(f"{tag!r} in column {column} is not a tag: {expected}", path, line)
 
 
 def _check_columns(

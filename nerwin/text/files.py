@@ -27,25 +27,57 @@ def open_binary(path: str | Path) -> BinaryIO:
     return file
 
 
-def read_lines(file: BinaryIO, path: str | Path, encoding: str = "utf-8") -> Iterator[str]:
-    r"""The lines of a binary file as text, without their ends (\n, \r\n) and without a BOM.
+def read_blocks(
+    file: BinaryIO, path: str | Path, encoding: str = "utf-8", size: int = 1 << 18
+) -> Iterator[list[str]]:
+    r"""The lines of a binary file as text, as many at a time as one read of ``size`` bytes gives.
 
-    Only \n ends a line: U+2028, form feeds and the like are characters of the text.
+    So a file comes in large blocks, and a pipe that waits gives each line at once. Lines are
+    without their ends (\n, \r\n) and the file without a BOM. Only \n ends a line: U+2028, form
+    feeds and the like are characters of the text.
+
     Raises DataError with the line's number for bytes that are not in the encoding.
     """
     check_encoding(encoding)
-    number = 0
+    number = 0  # lines given so far
+    pieces: list[bytes] = []  # of a line whose end is still to come
+    while True:
+        try:
+            data = file.read1(size)  # type: ignore[attr-defined]
+        except (EOFError, zlib.error, OSError) as error:
+            raise DataError(f"cannot be read: {error}", path, number + 1) from error
+        head, newline, tail = data.rpartition(b"\n")
+        if data and not newline:
+            pieces.append(data)
+            continue
+        whole = b"".join([*pieces, head])
+        pieces = [tail] if tail else []
+        if number == 0:
+            whole = whole.removeprefix(BOM)
+        if data or whole:
+            lines = _decode(whole, path, encoding, number)
+            number += len(lines)
+            yield lines
+        if not data:
+            return
+
+
+def read_lines(file: BinaryIO, path: str | Path, encoding: str = "utf-8") -> Iterator[str]:
+    """The lines of a binary file one by one; see ``read_blocks``."""
+    for block in read_blocks(file, path, encoding):
+        yield from block
+
+
+def _decode(data: bytes, path: str | Path, encoding: str, number: int) -> list[str]:
+    """The lines in the data, of which ``number`` lines came before."""
     try:
-        for number, line in enumerate(file, 1):
-            if number == 1 and line.startswith(BOM):
-                line = line[len(BOM) :]
-            yield line.decode(encoding).rstrip("\r\n")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        message = f"byte 0x{byte:02x} is not {encoding}; if the file is in another encoding, say --encoding"
-        raise DataError(message, path, number) from error
-    except (EOFError, zlib.error, OSError) as error:
-        raise DataError(f"cannot be read: {error}", path, number + 1) from error
+        line = number + data.count(b"\n", 0, error.start) + 1
+        message = f"byte 0x{data[error.start]:02x} is not {encoding}"
+        hint = "if the file is in another encoding, say --encoding"
+        raise DataError(f"{message}; {hint}", path, line) from error
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def check_encoding(encoding: str) -> None:

@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable
 
 _SPECIAL = re.compile(r"[\\\[\]]")
-_PIECE = re.compile(r"\\(?P<escaped>[\\\[\]])|\[(?P<entity>(?:\\[\\\[\]]|[^\\\[\]])+)\]\((?P<type>[^\s()]+)\)|(?P<stray>[\\\[\]])")
+_PIECE = re.compile(
+    r"\\(?P<escaped>[\\\[\]])|\[(?P<entity>(?:\\[\\\[\]]|[^\\\[\]])+)\]\((?P<type>[^\s()]+)\)|(?P<stray>[\\\[\]])"
+)
 
 Marked = tuple[int, int, str]  # start, end (characters), type
 

@@ -104,7 +104,9 @@ def ill_formed(tags: Sequence[str], starts: Indices, scheme: str) -> int:
     """How many of the tags ``scheme`` would not have written for the entities that they mean."""
     written = write_tags(read_tags(tags, starts), starts, scheme)
     bilou = str.maketrans("LU", "ES")
-    return sum(a != b and a[0].translate(bilou) + a[1:] != b for a, b in zip(tags, written, strict=True))
+    return sum(
+        a != b and a[0].translate(bilou) + a[1:] != b for a, b in zip(tags, written, strict=True)
+    )
 
 
 def _shifted(prefix: NDArray[np.int8], starts: Indices) -> NDArray[np.int8]:

@@ -11,11 +11,7 @@ import re
 
 Token = tuple[int, int]  # text[start:end]
 
-_ABBREVIATIONS = (
-    "Mr Mrs Ms Dr Prof St Sen Rep Gov Gen Col Lt Sgt Capt Cmdr Adm Maj Hon Rev Pres Jr Sr "
-    "Inc Corp Ltd Co Cos Bros vs Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec "
-    "Mon Tue Wed Thu Fri Sat Sun No Nos Ave Blvd Rd Mt Ft a.m p.m e.g i.e etc al approx dept est"
-).split()
+_ABBREVIATIONS = ["Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Sen", "Rep", "Gov", "Gen", "Col", "Lt", "Sgt", "Capt", "Cmdr", "Adm", "Maj", "Hon", "Rev", "Pres", "Jr", "Sr", "Inc", "Corp", "Ltd", "Co", "Cos", "Bros", "vs", "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "No", "Nos", "Ave", "Blvd", "Rd", "Mt", "Ft", "a.m", "p.m", "e.g", "i.e", "etc", "al", "approx", "dept", "est"]
 
 # Everything that is neither space nor punctuation nor a control character: any script's letters,
 # its digits and combining marks.
@@ -25,7 +21,7 @@ _WORD = rf"(?:{_CHAR}|_)"
 _TOKEN = re.compile(
     rf"""
       (?:https?://|www\.)[^\s<>"]*[^\s<>".,;:!?'()\[\]]           # URL
-    | [\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+                           # e-mail address (64: no input may take quadratic time)
+    | [\w.+-]{1, 64}@[\w-]{1, 64}(?:\.[\w-]{1, 64})+                           # e-mail address (64: no input may take quadratic time)
     | [@\#]\w+                                                    # @name, #tag
     | (?:(?<!\w)(?:{"|".join(map(re.escape, _ABBREVIATIONS))})\.) # Mr.
     | (?:[^\W\d_]\.){{2,}}                                        # U.S.

@@ -165,7 +165,9 @@ def _only_usable(
         words, matrix = [words[i] for i in kept], matrix[kept]
     bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
     if len(bad):
-        raise DataError(f"the vector of {words[bad[0]]!r} has a number that is NaN or infinite", path)
+        raise DataError(
+            f"the vector of {words[bad[0]]!r} has a number that is NaN or infinite", path
+        )
     if not words:
         raise DataError("holds no vectors", path)
     return words, matrix
@@ -209,7 +211,9 @@ def _look_through(path: Path) -> _Layout:
         if not dimensions:
             dimensions = fields
             if not fields:
-                raise DataError("no numbers after the word: not a file of word vectors", path, number)
+                raise DataError(
+                    "no numbers after the word: not a file of word vectors", path, number
+                )
         if fields != dimensions:
             if fields > dimensions and not _numeric(line.split(b" ")[1:]):
                 spaced.append(number)
@@ -248,7 +252,12 @@ def _copy_without(dropped: frozenset[int], path: Path, target: Path) -> None:
     """A copy without some lines and without a header, whose count would be wrong."""
     with target.open("wb") as file:
         for number, line in _lines(path):
-            header = number == 1 and line.count(b" ") == 1 and 1 not in dropped and _numeric(line.split(b" "))
+            header = (
+                number == 1
+                and line.count(b" ") == 1
+                and 1 not in dropped
+                and _numeric(line.split(b" "))
+            )
             if number not in dropped and not header:
                 file.write(line + b"\n")
 
@@ -262,7 +271,7 @@ def _first_line(path: Path, wrong: Callable[[bytes], bool], layout: _Layout) -> 
 
 def _numeric(fields: list[bytes]) -> bool:
     try:
-        return [float(field) for field in fields] is not None
+        return [float(field) for field in fields] != None
     except ValueError:
         return False
 

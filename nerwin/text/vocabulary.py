@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -48,6 +49,20 @@ class Vocabulary:
             self._cache.clear()
         return rows
 
+    def coverage(self, tokens: Iterable[str]) -> dict[str, float]:
+        """The share of the tokens that is found in each way: exact, lower, digits, unknown."""
+        counts = dict.fromkeys(("exact", "lower", "digits", "unknown"), 0)
+        for token, count in Counter(tokens).items():
+            form = next((f for f in forms(token) if f in self._row), None)
+            if form is None:
+                counts["unknown"] += count
+            elif form == token:
+                counts["exact"] += count
+            else:
+                counts["lower" if form == token.lower() else "digits"] += count
+        total = sum(counts.values()) or 1
+        return {how: count / total for how, count in counts.items()}
+
     def _find(self, token: str) -> int:
         return next((self._row[form] for form in forms(token) if form in self._row), UNKNOWN)
 
@@ -55,7 +70,7 @@ class Vocabulary:
 class _Cache(dict[str, int]):
     """Rows of the tokens seen so far; a token that is not there yet is looked up."""
 
-    def __init__(self, find):  # type: ignore[no-untyped-def]
+    def __init__(self, find: Callable[[str], int]) -> None:
         self._find = find
 
     def __missing__(self, token: str) -> int:

@@ -1,0 +1,70 @@
+"""The command line: options in, one function called, results and errors out. Nothing else prints.
+
+What takes time to import (NumPy above all) is imported inside the commands, so that ``--help``
+answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import click
+
+from nerwin import __version__
+from nerwin.errors import ConfigError, NerwinError
+
+_COMMANDS = {
+    "train": "Train a model, by default on the demo data.",
+    "predict": "Find the entities in text.",
+    "evaluate": "Measure precision, recall and F1 against gold entities.",
+    "gradcheck": "Verify every derivative numerically.",
+}
+
+
+class _Commands(click.Group):
+    """Commands, each imported when it is used; nerwin's errors as one line and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"nerwin.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except NerwinError as error:
+            raise _Failure(str(error), 2 if isinstance(error, ConfigError) else 1) from error
+        except BrokenPipeError:
+            raise  # click ends quietly: whoever read the output has had enough
+        except OSError as error:
+            place = f"{error.filename}: " if error.filename else ""
+            raise _Failure(f"{place}{error.strerror or error}", 1) from error
+
+
+class _Failure(click.ClickException):
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="nerwin", message="%(prog)s %(version)s")
+def main() -> None:
+    """Named entity recognition with a window classifier.
+
+    \b
+    nerwin train                                        learn from the demo data
+    echo "Paris Hilton flew to Paris." | nerwin predict runs/demo -
+    """

@@ -1,0 +1,83 @@
+"""What the commands share: messages on standard error, tables, output files."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+
+from nerwin.errors import ConfigError
+
+
+class _ToStandardError(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "Warning: " if record.levelno >= logging.WARNING else ""
+        click.echo(prefix + record.getMessage(), err=True)
+
+
+def show_log() -> None:
+    """Show nerwin's own messages and warnings to the user."""
+    logger = logging.getLogger("nerwin")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, _ToStandardError) for handler in logger.handlers):
+        logger.addHandler(_ToStandardError())
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Aligned columns, the first ``left`` of them to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(line(row) for row in [header, *rows])
+
+
+def scores_table(scores: dict[str, Any]) -> str:
+    """Precision, recall and F1 in percent, a row for each type and one for all."""
+    rows = [
+        [
+            name,
+            *(f"{100 * row[key]:.2f}" for key in ("precision", "recall", "f1")),
+            f"{row['support']}",
+        ]
+        for name, row in [*scores["types"].items(), ("all", scores)]
+    ]
+    return table(["type", "precision", "recall", "F1", "support"], rows)
+
+
+@contextlib.contextmanager
+def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
+    """Standard output for ``-``; else a file that appears under its name when it is complete.
+
+    Raises ConfigError if the file exists and is not to be overwritten.
+    """
+    if path == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path)
+    if target.exists() and not target.is_file():  # /dev/null, a pipe: there is nothing to lose
+        with target.open("wb") as file:
+            yield file
+        return
+    if target.exists() and not overwrite:
+        raise ConfigError(f"{path}: exists already; say --overwrite to replace it")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,93 @@
+"""``nerwin evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nerwin.cli.console import scores_table, show_log
+from nerwin.errors import ConfigError
+
+
+@click.command("evaluate")
+@click.argument("paths", nargs=-1, required=True, metavar="[RUN] FILE")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, with fractions instead of percent."
+)
+@click.option(
+    "--token-column", type=int, help="Column of the token.  [default: as in training, or 0]"
+)
+@click.option(
+    "--tag-column", type=int, help="Column of the gold tag.  [default: as in training, or −1]"
+)
+@click.option(
+    "--predicted-column",
+    type=int,
+    default=-1,
+    show_default=True,
+    help="Without RUN: column of the predicted tag.",
+)
+@click.option("--encoding", help="Encoding of the file.  [default: as in training, or utf-8]")
+def command(
+    paths: tuple[str, ...],
+    as_json: bool,
+    token_column: int | None,
+    tag_column: int | None,
+    predicted_column: int,
+    encoding: str | None,
+) -> None:
+    """Measure precision, recall and F1 against gold entities.
+
+    With RUN, the folder of a trained model, FILE is a column file with gold tags, in which the
+    model finds the entities. Without, FILE has predicted tags too: gold in the last column but
+    one, predicted in the last, as conlleval reads them. An entity counts as right if its borders
+    and its type are.
+
+    \b
+    nerwin evaluate runs/demo gold.conll
+    nerwin evaluate gold-and-predicted.conll --json
+    """
+    if len(paths) > 2:
+        raise click.UsageError("expected [RUN] FILE, and no more")
+    if not Path(paths[-1]).exists():
+        raise ConfigError(f"{paths[-1]}: no such file")
+    show_log()
+    asked = {"token_column": token_column, "tag_column": tag_column, "encoding": encoding}
+    given = {name: value for name, value in asked.items() if value is not None}
+    scores = (
+        _of_model(Path(paths[0]), paths[1], given)
+        if len(paths) == 2
+        else _of_columns(paths[0], predicted_column, given)
+    )
+    if as_json:
+        click.echo(json.dumps(scores, indent=2))
+    else:
+        click.echo(scores_table(scores))
+        click.echo(f"\naccuracy {100 * scores['accuracy']:.2f}% of tokens")
+
+
+def _of_model(run: Path, file: str, given: dict[str, Any]) -> dict[str, Any]:
+    import dataclasses
+
+    from nerwin.config import from_dict
+    from nerwin.evaluation import evaluate
+    from nerwin.gold import read_gold
+    from nerwin.modeldir import load_model, read_manifest
+
+    data = from_dict(read_manifest(run).config).data
+    gold = read_gold(file, dataclasses.replace(data, scheme="auto", **given))
+    return evaluate(load_model(run), gold).as_dict()
+
+
+def _of_columns(file: str, predicted_column: int, given: dict[str, Any]) -> dict[str, Any]:
+    from nerwin.evaluation import score
+    from nerwin.text.corpus import read_corpus
+    from nerwin.text.tags import read_tags
+
+    columns = (given.pop("tag_column", -2), predicted_column)
+    corpus = read_corpus(file, tag_columns=columns, **given)
+    gold, predicted = (read_tags(tags, corpus.starts) for tags in corpus.tags)
+    return score(gold, predicted, *corpus.tags).as_dict()

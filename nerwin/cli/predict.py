@@ -1,0 +1,98 @@
+"""``nerwin predict``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nerwin.cli.console import open_output
+from nerwin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nerwin.prediction import Record
+
+_CONLL_SUFFIXES = (".conll", ".iob", ".bio")
+
+
+@click.command("predict")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, metavar="[FILE|-]...")
+@click.option(
+    "-f",
+    "--format",
+    "output_format",
+    type=click.Choice(["conll", "jsonl", "inline"]),
+    default="conll",
+    show_default=True,
+    help="token and tag in columns; JSON lines with offsets and scores; or [marked](TYPE) text.",
+)
+@click.option("--text", "kind", flag_value="text", help="Input is raw text, a record a line.")
+@click.option(
+    "--tokenized", "kind", flag_value="tokenized", help="Input is tokens, a sentence a line."
+)
+@click.option("--conll", "kind", flag_value="conll", help="Input is a column file, a token a line.")
+@click.option(
+    "--token-column", default=0, show_default=True, help="Column of the token in a column file."
+)
+@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the input.")
+@click.option(
+    "-o", "--output", default="-", metavar="FILE", help="Write here instead of standard output."
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output file if it exists.")
+def command(
+    run: Path,
+    files: tuple[str, ...],
+    output_format: str,
+    kind: str | None,
+    token_column: int,
+    encoding: str,
+    output: str,
+    overwrite: bool,
+) -> None:
+    """Find the entities in text.
+
+    RUN is the folder of a trained model. FILE is raw text, UTF-8, .gz or not; - is standard input,
+    which is also read if no FILE is given. Files named .conll, .iob or .bio are taken for column
+    files unless you say otherwise. The output of several files is one after the other.
+
+    \b
+    echo "Paris Hilton flew to Paris." | nerwin predict runs/demo -
+    nerwin predict runs/demo news.txt --format jsonl --output news.jsonl
+    """
+    for name in files:
+        if name != "-" and not Path(name).exists():
+            raise ConfigError(f"{name}: no such file")
+    from nerwin import prediction
+    from nerwin.modeldir import load_model
+
+    model = load_model(run)
+    write = prediction.FORMATS[output_format]
+    with open_output(output, overwrite) as sink:
+        for name in files or ("-",):
+            batches = _batches(name, kind, encoding, token_column)
+            for block in prediction.predict(model, batches):
+                sink.write(write(block).encode())
+                sink.flush()
+
+
+def _batches(
+    name: str, kind: str | None, encoding: str, token_column: int
+) -> Iterator[list[Record]]:
+    from nerwin import prediction
+    from nerwin.text.files import open_binary
+
+    kind = kind or ("conll" if name.removesuffix(".gz").endswith(_CONLL_SUFFIXES) else "text")
+    file = sys.stdin.buffer if name == "-" else open_binary(name)
+    with file:
+        shown = "standard input" if name == "-" else name
+        if kind == "conll":
+            yield from prediction.read_conll(file, shown, encoding, token_column)
+        elif kind == "tokenized":
+            yield from prediction.read_tokenized(file, shown, encoding)
+        else:
+            yield from prediction.read_text(file, shown, encoding)

@@ -1,0 +1,270 @@
+"""``nerwin train``."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nerwin import __version__
+from nerwin.cli.console import scores_table, show_log
+from nerwin.config import SECTIONS, find_config, load_config, parse_setting
+from nerwin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nerwin.training import Epoch, Run
+
+_HEADER = "epoch      loss    dev P   dev R  dev F1   tokens/s"
+_INTERRUPTED = 130  # what shells give for Ctrl-C
+
+
+class _Grouped(click.Command):
+    """A command whose help lists its options by section of the configuration."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
+            if record:
+                name = getattr(option, "section", None)
+                sections.setdefault(f"Options of [{name}]" if name else "Options", []).append(
+                    record
+                )
+        for name, records in sorted(sections.items(), key=lambda item: item[0] != "Options"):
+            with formatter.section(name):
+                formatter.write_dl(records)
+
+
+class _ConfigOption(click.Option):
+    """The flag of one option of the configuration."""
+
+    def __init__(self, section: str, option: dataclasses.Field[Any]) -> None:
+        flag = "--" + option.name.replace("_", "-")
+        kind = str(option.type)
+        if kind == "bool":
+            flag += f"/--no-{flag[2:]}"
+        choices = option.metadata.get("choices")
+        super().__init__(
+            [option.name, flag],
+            help=option.metadata["help"] + _default(option.default),
+            type=click.Choice(choices) if choices else None,
+            is_flag=kind == "bool",
+            default=None,
+            metavar=None if choices or kind == "bool" else _METAVARS[kind],
+        )
+        self.section = section
+
+
+_METAVARS = {
+    "str": "TEXT",
+    "int": "N",
+    "float": "X",
+    "tuple[int, ...]": "N,…",
+    "tuple[str, ...]": "NAME,…",
+}
+
+
+def _default(value: Any) -> str:
+    if value in ("", ()):
+        return ""
+    if isinstance(value, bool):
+        text = "yes" if value else "no"
+    else:
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"  [default: {text}]"
+
+
+def _config_options(command: click.Command) -> click.Command:
+    for section, cls in SECTIONS.items():
+        command.params += [_ConfigOption(section, option) for option in dataclasses.fields(cls)]
+    return command
+
+
+@_config_options
+@click.command("train", cls=_Grouped)
+@click.argument("config", required=False)
+@click.option("-o", "--output", metavar="RUN", help="Folder of the run.  [default: runs/NAME]")
+@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+@click.option("--resume", metavar="RUN", help="Go on with a run; only --epochs can change.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any option."
+)
+def command(
+    config: str | None,
+    output: str | None,
+    overwrite: bool,
+    resume: str | None,
+    settings: tuple[str, ...],
+    **flags: Any,
+) -> None:
+    """Train a model, by default on the demo data.
+
+    CONFIG is a TOML file, or the name of a configuration that comes with nerwin: demo, lecture.
+    Its options can be overridden by the flags below and by --set. A run is a folder with the
+    model, its checkpoints and its metrics; it is never overwritten unless you say so.
+
+    \b
+    nerwin train
+    nerwin train --train train.conll --dev dev.conll --vectors glove.6B.100d.txt
+    nerwin train lecture --train eng.train --dev eng.testa --vectors glove.6B.50d.txt --seed 1
+    nerwin train --resume runs/demo --epochs 50
+    """
+    show_log()
+    given = {name: value for name, value in flags.items() if value is not None}
+    if resume:
+        run = _resume(resume, config or output or overwrite or settings, given)
+    else:
+        run = _start(config, output, overwrite, [parse_setting(s) for s in settings], given)
+    _train(run)
+
+
+def _start(
+    config: str | None,
+    output: str | None,
+    overwrite: bool,
+    settings: list[tuple[str, str, Any]],
+    flags: dict[str, Any],
+) -> Run:
+    from nerwin.training import Run
+
+    has_data = "train" in flags or any((s, k) == ("data", "train") for s, k, _ in settings)
+    path = find_config(config or "demo") if config or not has_data else None
+    sections = {option.name: s for s, cls in SECTIONS.items() for option in dataclasses.fields(cls)}
+    overrides = [*settings, *((sections[name], name, value) for name, value in flags.items())]
+    options = load_config(path, overrides)
+    name = path.stem if path else Path(options.data.train).name.split(".")[0] or "model"
+    folder = Path(output) if output else _free(Path("runs") / name)
+    run = Run.start(options, folder, overwrite=overwrite)
+    _introduce(run)
+    return run
+
+
+def _resume(folder: str, others: object, flags: dict[str, Any]) -> Run:
+    from nerwin.training import Run
+
+    if others or flags.keys() - {"epochs"}:
+        raise ConfigError("--resume goes on with the run's own options; only --epochs can be given")
+    epochs = flags.get("epochs")
+    if epochs is not None:
+        epochs = load_config(overrides=[("training", "epochs", epochs)]).training.epochs
+    run = Run.resume(Path(folder), epochs)
+    click.echo(f"going on with {folder} after epoch {run.last_epoch}")
+    return run
+
+
+def _free(folder: Path) -> Path:
+    """The folder, or the first of folder-2, folder-3 … that does not exist."""
+    number = 1
+    candidate = folder
+    while candidate.exists():
+        number += 1
+        candidate = folder.with_name(f"{folder.name}-{number}")
+    return candidate
+
+
+def _introduce(run: Run) -> None:
+    about = run.manifest.provenance
+    found = {how: f"{100 * share:.1f}%" for how, share in about["coverage"].items()}
+    lines = [
+        f"nerwin {__version__}",
+        f"train    {_corpus(about['train'])}",
+        f"types    {', '.join(run.model.types)}",
+        f"vectors  {about['vectors']['source']}: {about['vectors']['words']:,} words; of the training "
+        f"tokens {found['exact']} found as they are, {found['lower']} lower-cased, "
+        f"{found['digits']} by digits, {found['unknown']} unknown",
+        f"run      {run.folder}",
+    ]
+    if about["dev"]:
+        lines.insert(2, f"dev      {_corpus(about['dev'])}")
+    click.echo("\n".join(lines) + "\n")
+
+
+def _corpus(about: dict[str, Any]) -> str:
+    counts = (f"{about[what]:,} {what}" for what in ("sentences", "tokens", "entities"))
+    return f"{about['path']}: {', '.join(counts)}"
+
+
+def _train(run: Run) -> None:
+    try:
+        if not run.done:
+            click.echo(_HEADER)
+        with _Bar(run) as bar:
+            for epoch in run.epochs(bar.show):
+                bar.clear()
+                click.echo(_epoch_line(epoch))
+        _conclude(run)
+    except BaseException as error:
+        run.discard()
+        if isinstance(error, KeyboardInterrupt):
+            _say_how_to_go_on(run)
+            sys.exit(_INTERRUPTED)
+        raise
+
+
+def _epoch_line(epoch: Epoch) -> str:
+    dev = [""] * 3
+    if epoch.dev:
+        overall = epoch.dev.overall
+        dev = [f"{100 * x:.2f}" for x in (overall.precision, overall.recall, overall.f1)]
+    mark = "  best" if epoch.best and epoch.dev else ""
+    columns = f"{epoch.number:5}  {epoch.loss:8.5f}  {dev[0]:>7} {dev[1]:>7} {dev[2]:>7}"
+    return f"{columns} {epoch.tokens_per_second:10,.0f}{mark}"
+
+
+def _conclude(run: Run) -> None:
+    metrics = run.finish()
+    options = run.config.training
+    early = (
+        "" if run.last_epoch >= options.epochs else f"; dev F1 rose no more for {options.patience}"
+    )
+    click.echo(f"\nbest epoch {metrics['best_epoch']} of {metrics['epochs']}{early}\n")
+    for split in ("dev", "test"):
+        if metrics[split] and (split == "test" or not metrics["test"]):
+            click.echo(f"{split}\n{scores_table(metrics[split])}\n")
+    click.echo(f"the model and its metrics are in {run.folder}; next:\n")
+    click.echo(f'  echo "Paris Hilton flew to Paris." | nerwin predict {run.folder} -')
+    click.echo(f"  nerwin gradcheck {run.folder}")
+
+
+def _say_how_to_go_on(run: Run) -> None:
+    click.echo("\n", err=True, nl=False)
+    if run.last_epoch:
+        click.echo(f"stopped; {run.folder} holds epoch {run.last_epoch}. To go on:", err=True)
+        click.echo(f"  nerwin train --resume {run.folder}", err=True)
+    else:
+        click.echo("stopped before the first epoch was finished; nothing was saved", err=True)
+
+
+class _Bar:
+    """A progress bar over all epochs on standard error, if a person is looking."""
+
+    def __init__(self, run: Run) -> None:
+        total = run.config.training.epochs * len(run.windows)
+        self.done = run.last_epoch * len(run.windows)
+        self.visible = sys.stderr.isatty() and not run.done
+        self.bar = click.progressbar(
+            length=total, label="training", file=sys.stderr, update_min_steps=total // 500 or 1
+        )
+
+    def __enter__(self) -> _Bar:
+        if self.visible:
+            self.bar.__enter__()
+            self.bar.update(self.done)
+        return self
+
+    def show(self, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` windows are trained."""
+        if self.visible:
+            self.bar.update(done - self.done)
+            self.done = done
+
+    def clear(self) -> None:
+        """Make place for a line."""
+        if self.visible:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()

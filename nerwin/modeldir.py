@@ -1,0 +1,232 @@
+"""A run's folder on disk: JSON and .npy files, nothing that can run code.
+
+    manifest.json    what the folder is: format version, options, types, provenance, checkpoints
+    words.txt        the words of the vector table, one a line; line i is row i + 1 (from 1)
+    untouched.npy    vectors of the words that training never touches: written once, memory-mapped
+    epoch-7/         a checkpoint: one .npy per parameter (E, W, b, U)
+    epoch-7/optimizer/  the optimizer's state, in the last checkpoint only: what resuming needs
+    metrics.jsonl, metrics.json    see ``training``
+
+The manifest names the best and the last checkpoint, with the shape, dtype and SHA-256 of every
+file. A checkpoint is written whole, then the manifest is replaced, in one step, then what it no
+longer names is removed: whenever a process is killed, the folder holds a model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerwin import __version__
+from nerwin.config import Config, from_dict
+from nerwin.engine.optim import State
+from nerwin.engine.types import Array
+from nerwin.errors import ConfigError, DataError
+from nerwin.model import Model, Parameters
+from nerwin.text.vocabulary import Vocabulary
+
+MANIFEST = "manifest.json"
+FORMAT = "nerwin-run"
+VERSION = 1
+
+
+@dataclass
+class Manifest:
+    """The contents of manifest.json.
+
+    files        words.txt and untouched.npy: name -> shape, dtype, sha256
+    checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}
+    best, last   names of checkpoints
+    """
+
+    config: dict[str, Any]
+    types: list[str]
+    provenance: dict[str, Any]
+    files: dict[str, Any] = field(default_factory=dict)
+    checkpoints: dict[str, Any] = field(default_factory=dict)
+    best: str = ""
+    last: str = ""
+    format: str = FORMAT
+    version: int = VERSION
+    nerwin: str = __version__
+
+
+def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any]) -> Manifest:
+    """Make the folder, which must not exist, and write what never changes."""
+    folder.mkdir(parents=True)
+    try:
+        manifest = Manifest(config.as_dict(), list(model.types), provenance)
+        words = "\n".join(model.vocabulary.words).encode()
+        _write(folder / "words.txt", words)
+        manifest.files["words.txt"] = {"sha256": hashlib.sha256(words).hexdigest()}
+        manifest.files["untouched.npy"] = _save_array(folder / "untouched.npy", model.untouched)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return manifest
+
+
+def remove(folder: Path) -> None:
+    """Remove a run's folder, if there is one. Raises ConfigError for any other folder."""
+    if not folder.exists():
+        return
+    if not (folder / "words.txt").exists() or not (folder / "untouched.npy").exists():
+        raise ConfigError(f"{folder}: not the folder of a run, so it is not overwritten")
+    shutil.rmtree(folder)
+
+
+def save_checkpoint(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    epoch: int,
+    dev_f1: float | None,
+    parameters: Parameters,
+    optimizer: Mapping[str, State],
+    best: bool,
+) -> None:
+    """Add a checkpoint as the last one, and the best one too if it is; drop what is neither."""
+    name = f"epoch-{epoch}"
+    target = folder / name
+    shutil.rmtree(target, ignore_errors=True)  # left by a killed process
+    (target / "optimizer").mkdir(parents=True)
+    state = {
+        f"{p}.{key}": array for p, arrays in optimizer.items() for key, array in arrays.items()
+    }
+    manifest.checkpoints[name] = {
+        "epoch": epoch,
+        "dev_f1": dev_f1,
+        "parameters": {p: _save_array(target / f"{p}.npy", a) for p, a in parameters.items()},
+        "optimizer": {
+            p: _save_array(target / "optimizer" / f"{p}.npy", a) for p, a in state.items()
+        },
+    }
+    manifest.last = name
+    if best:
+        manifest.best = name
+    for other in [c for c in manifest.checkpoints if c not in (manifest.best, manifest.last)]:
+        del manifest.checkpoints[other]
+    if manifest.best != name:
+        manifest.checkpoints[manifest.best]["optimizer"] = {}
+    _write(folder / MANIFEST, json.dumps(asdict(manifest), indent=2, ensure_ascii=False).encode())
+    for path in folder.glob("epoch-*"):
+        if path.name not in manifest.checkpoints:
+            shutil.rmtree(path, ignore_errors=True)
+        elif not manifest.checkpoints[path.name]["optimizer"]:
+            shutil.rmtree(path / "optimizer", ignore_errors=True)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Raises ConfigError if the folder is not a run's, DataError if its manifest is damaged."""
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no such folder")
+    if not path.exists():
+        unfinished = (folder / "words.txt").exists()
+        reason = "no epoch of it was finished" if unfinished else f"it has no {MANIFEST}"
+        raise ConfigError(f"{folder}: not a trained model: {reason}")
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if fields["format"] != FORMAT:
+            raise DataError(f"not a nerwin run: its format is {fields['format']!r}", path)
+        if fields["version"] > VERSION:
+            message = f"written by nerwin {fields['nerwin']} in format {fields['version']}"
+            raise DataError(f"{message}; this is {__version__}: update nerwin", path)
+        return Manifest(**fields)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
+
+
+def load_model(folder: Path, checkpoint: str = "best") -> Model:
+    """The model of the best or the last checkpoint.
+
+    The vectors of words that training did not touch are memory-mapped, and checked for their
+    size alone; everything else is checked against its SHA-256. Raises ConfigError if the folder
+    is not a run's, DataError if a file in it is missing or damaged.
+    """
+    manifest = read_manifest(folder)
+    name = manifest.best if checkpoint == "best" else manifest.last
+    with _damage(folder / MANIFEST):
+        config = from_dict(manifest.config)
+        arrays = manifest.checkpoints[name]["parameters"]
+        parameters = {
+            p: _load_array(folder / name / f"{p}.npy", about) for p, about in arrays.items()
+        }
+        text = _read(folder / "words.txt", manifest.files["words.txt"]["sha256"]).decode()
+        words = text.split("\n") if text else []
+        about = manifest.files["untouched.npy"]
+        untouched = _load_array(folder / "untouched.npy", about, mapped=True)
+        return Model(config.model, tuple(manifest.types), Vocabulary(words), parameters, untouched)
+
+
+def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:
+    """The optimizer's state at the last checkpoint: parameter -> key -> array."""
+    state: dict[str, State] = {}
+    with _damage(folder / MANIFEST):
+        for name, about in manifest.checkpoints[manifest.last]["optimizer"].items():
+            parameter, key = name.rsplit(".", 1)
+            path = folder / manifest.last / "optimizer" / f"{name}.npy"
+            state.setdefault(parameter, {})[key] = _load_array(path, about)
+    return state
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Any:
+    """What a damaged manifest can raise, told as such."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
+
+
+def _save_array(path: Path, array: Array) -> dict[str, Any]:
+    """Write an array as .npy; its description for the manifest."""
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
+
+
+def _load_array(path: Path, about: Mapping[str, Any], *, mapped: bool = False) -> Array:
+    try:
+        if not mapped:
+            _read(path, about["sha256"])
+        array: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot be read: {error}", path) from error
+    if list(array.shape) != about["shape"] or str(array.dtype) != about["dtype"]:
+        raise DataError(f"has shape {array.shape}, {MANIFEST} says {about['shape']}", path)
+    return array
+
+
+def _read(path: Path, sha256: str) -> bytes:
+    """The bytes of a file, whose checksum must be right."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataError(f"damaged: its checksum is not the one in {MANIFEST}", path)
+    return content
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file in one step: a reader sees the old one or the new one, whole."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

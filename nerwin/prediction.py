@@ -1,0 +1,181 @@
+"""Text in, entities out, block by block: the memory does not grow with the input."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from nerwin.decoding import Decoded, decode
+from nerwin.model import Model
+from nerwin.text import inline
+from nerwin.text.corpus import read_sentences
+from nerwin.text.files import read_blocks, read_lines
+from nerwin.text.tags import write_tags
+from nerwin.text.tokenizer import Token, split_sentences, tokenize
+
+_SENTENCES = 1000  # of a CoNLL file, in a block
+_FIELD = re.compile(r"[^ \t]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A piece of text with one result: a line, or a sentence of a CoNLL file.
+
+    tokens     (start, end) of each token, in characters of the text
+    sentences  where the sentences start: numbers of tokens, and their number at the end
+    """
+
+    text: str
+    tokens: list[Token]
+    sentences: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """``text[start:end]`` of its record, in Unicode code points; score from 0 to 1."""
+
+    start: int
+    end: int
+    text: str
+    type: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Records and what was found in them; their tokens are numbered through the block.
+
+    words   (N) tokens of all records
+    starts  (S+1,) the number of each sentence's first token, then N
+    bounds  (R+1,) the number of each record's first token, then N
+    """
+
+    records: list[Record]
+    words: list[str]
+    starts: np.ndarray
+    bounds: np.ndarray
+    decoded: Decoded
+
+    def entities(self) -> Iterator[list[Entity]]:
+        """The entities of each record."""
+        spans = self.decoded.spans
+        cuts = np.searchsorted(spans.start, self.bounds).tolist()
+        firsts, lasts, kinds = spans.start.tolist(), (spans.end - 1).tolist(), spans.type.tolist()
+        scores = self.decoded.scores.tolist()
+        offsets = self.bounds.tolist()
+        for r, record in enumerate(self.records):
+            found = []
+            for i in range(cuts[r], cuts[r + 1]):
+                start = record.tokens[firsts[i] - offsets[r]][0]
+                end = record.tokens[lasts[i] - offsets[r]][1]
+                kind = spans.types[kinds[i]]
+                found.append(Entity(start, end, record.text[start:end], kind, scores[i]))
+            yield found
+
+
+def predict(model: Model, batches: Iterable[list[Record]]) -> Iterator[Block]:
+    """Find the entities of many records, one batch at a time."""
+    with threadpool_limits(1, "blas"):
+        for records in batches:
+            yield predict_block(model, records)
+
+
+def predict_block(model: Model, records: list[Record]) -> Block:
+    """Find the entities of one batch of records."""
+    words: list[str] = []
+    starts, bounds = [0], [0]
+    for record in records:
+        before = len(words)
+        words += [record.text[start:end] for start, end in record.tokens]
+        starts += [before + start for start in record.sentences[1:]]
+        bounds.append(len(words))
+    sentence_starts = np.array(starts)
+    P = model.probabilities(model.windows(words, sentence_starts))
+    decoded = decode(P, sentence_starts, model.types)
+    return Block(records, words, sentence_starts, np.array(bounds), decoded)
+
+
+# --- ways in --------------------------------------------------------------------------------
+
+
+def read_text(file: BinaryIO, path: str, encoding: str = "utf-8") -> Iterator[list[Record]]:
+    """Raw text: a record a line, tokenized and split into sentences."""
+    for lines in read_blocks(file, path, encoding):
+        yield [_text_record(line) for line in lines]
+
+
+def read_tokenized(file: BinaryIO, path: str, encoding: str = "utf-8") -> Iterator[list[Record]]:
+    """Pre-tokenized text: a sentence a line, spaces or tabs between tokens."""
+    for lines in read_blocks(file, path, encoding):
+        yield [_tokenized_record(line) for line in lines]
+
+
+def read_conll(
+    file: BinaryIO, path: str, encoding: str = "utf-8", token_column: int = 0
+) -> Iterator[list[Record]]:
+    """A column file: a record a sentence, its text the tokens with spaces between them."""
+    sentences = read_sentences(read_lines(file, path, encoding), path, token_column)
+    while batch := [_tokenized_record(" ".join(s.words)) for s in islice(sentences, _SENTENCES)]:
+        yield batch
+
+
+def _text_record(line: str) -> Record:
+    tokens = tokenize(line)
+    return Record(line, tokens, split_sentences(line, tokens))
+
+
+def _tokenized_record(line: str) -> Record:
+    tokens = [match.span() for match in _FIELD.finditer(line)]
+    return Record(line, tokens, [0, len(tokens)] if tokens else [0])
+
+
+# --- ways out -------------------------------------------------------------------------------
+
+
+def format_conll(block: Block) -> str:
+    """token TAB tag (IOB2) lines, an empty line after each sentence."""
+    tags = write_tags(block.decoded.spans, block.starts)
+    lines = [f"{word}\t{tag}\n" for word, tag in zip(block.words, tags, strict=True)]
+    for last in block.starts[1:]:
+        lines[last - 1] += "\n"
+    return "".join(lines)
+
+
+def format_jsonl(block: Block) -> str:
+    """One JSON object a record: its text, and its entities with offsets, type and score."""
+    lines = []
+    for record, entities in zip(block.records, block.entities(), strict=True):
+        found = [
+            {
+                "start": e.start,
+                "end": e.end,
+                "text": e.text,
+                "type": e.type,
+                "score": round(e.score, 4),
+            }
+            for e in entities
+        ]
+        lines.append(json.dumps({"text": record.text, "entities": found}, ensure_ascii=False))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def format_inline(block: Block) -> str:
+    """One line a record: its text with [entities](TYPE) marked in it, see ``text.inline``."""
+    lines = []
+    for record, entities in zip(block.records, block.entities(), strict=True):
+        lines.append(inline.mark(record.text, [(e.start, e.end, e.type) for e in entities]))
+    return "".join(f"{line}\n" for line in lines)
+
+
+FORMATS: dict[str, Callable[[Block], str]] = {
+    "conll": format_conll,
+    "jsonl": format_jsonl,
+    "inline": format_inline,
+}

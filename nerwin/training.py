@@ -1,0 +1,355 @@
+"""Training a model: batches, epochs, early stopping, checkpoints, and going on after a stop.
+
+A run's folder gets, beside the model (see ``modeldir``):
+
+    metrics.jsonl   first {"config", "provenance"}, then one object an epoch:
+                    epoch, loss (mean over the windows), learning_rate (at its end), seconds,
+                    tokens_per_second, dev (precision, recall, f1, support, accuracy, types)
+    metrics.json    at the end: epochs, best_epoch, seconds, dev and test (of the best epoch)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from nerwin import modeldir
+from nerwin.config import Config, DataOptions, TrainingOptions, from_dict
+from nerwin.engine.graph import backward
+from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, linear_decay
+from nerwin.engine.types import Array, Indices
+from nerwin.errors import ConfigError, NerwinError
+from nerwin.evaluation import Scores, evaluate
+from nerwin.gold import Gold, read_gold
+from nerwin.model import Model, loss, new_parameters, parameter_nodes
+from nerwin.text.vectors import load_vectors
+from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
+
+Progress = Callable[[int, int], None]  # windows done, windows in all epochs
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one time through the training data came to. ``best``: no epoch before had its dev F1."""
+
+    number: int
+    loss: float
+    learning_rate: float
+    seconds: float
+    tokens_per_second: float
+    dev: Scores | None
+    best: bool
+
+    def as_dict(self) -> dict[str, Any]:
+        """A line of metrics.jsonl."""
+        return {
+            "epoch": self.number,
+            "loss": self.loss,
+            "learning_rate": self.learning_rate,
+            "seconds": round(self.seconds, 3),
+            "tokens_per_second": round(self.tokens_per_second),
+            "dev": self.dev.as_dict() if self.dev else None,
+        }
+
+
+class Run:
+    """One training run and its folder; ``Run.start`` begins one, ``Run.resume`` goes on with one.
+
+    Iterate over ``epochs()`` to train; then call ``finish()``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        model: Model,
+        manifest: modeldir.Manifest,
+        train: Gold,
+        dev: Gold | None,
+    ) -> None:
+        self.folder = folder
+        self.config = config
+        self.model = model
+        self.manifest = manifest
+        self.train = train
+        self.dev = dev
+        self.optimizer = _make_optimizer(config.training)
+        self.windows = model.windows(train.words, train.starts)
+        self.kinds = train.kinds(model.types)
+        self.one_hot = np.eye(len(model.types) + 1, dtype=np.float32)[:, :-1]  # the last: no type
+
+    @classmethod
+    def start(cls, config: Config, folder: Path, *, overwrite: bool = False) -> Run:
+        """Read data and vectors, make a fresh model and the folder, which must not exist, unless
+        it is a run's and may be overwritten.
+
+        Raises ConfigError for options that do not fit, DataError for files that cannot be used.
+        """
+        if overwrite:
+            modeldir.remove(folder)
+        elif folder.exists():
+            raise ConfigError(
+                f"{folder}: exists already; give another --output, or say --overwrite"
+            )
+        config = _with_absolute_paths(config)
+        train, dev = _read_splits(config)
+        types = config.model.types or train.spans.types
+        for name in types:
+            if name not in train.spans.types:
+                there = ", ".join(train.spans.types) or "none"
+                raise ConfigError(
+                    f"model.types: no entity of type {name!r} in {train.path} ({there})"
+                )
+        if not types:
+            raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
+        rng = np.random.default_rng(config.training.seed)
+        vocabulary, E, untouched, sha256 = _make_table(config.data, train.words, rng)
+        parameters = new_parameters(E, len(types), config.model, rng)
+        model = Model(config.model, types, vocabulary, parameters, untouched)
+        provenance = {
+            "train": train.provenance(),
+            "dev": dev.provenance() if dev else None,
+            "vectors": {
+                "source": config.data.vectors,
+                "sha256": sha256,
+                "words": len(vocabulary.words),
+            },
+            "coverage": vocabulary.coverage(train.words),
+        }
+        manifest = modeldir.create(folder, model, config, provenance)
+        return cls(folder, config, model, manifest, train, dev)
+
+    def discard(self) -> None:
+        """Remove the folder of a run of which no epoch was finished; there is nothing in it."""
+        if not self.last_epoch:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    @classmethod
+    def resume(cls, folder: Path, epochs: int | None = None) -> Run:
+        """Go on with a run after its last finished epoch, exactly as if it had not stopped.
+
+        epochs  the number of epochs in all, if it is to be another than before
+        """
+        manifest = modeldir.read_manifest(folder)
+        config = from_dict(manifest.config)
+        if epochs is not None:
+            config = from_dict(
+                manifest.config | {"training": manifest.config["training"] | {"epochs": epochs}}
+            )
+            manifest.config = config.as_dict()
+        train, dev = _read_splits(config)
+        for split, gold in (("train", train), ("dev", dev)):
+            before = manifest.provenance[split]
+            if (gold.provenance() if gold else None) != before:
+                path = gold.path if gold else before["path"]
+                raise NerwinError(
+                    f"{path} is not as it was when the run began; cannot go on with it"
+                )
+        run = cls(folder, config, modeldir.load_model(folder, "last"), manifest, train, dev)
+        run.optimizer.state = modeldir.load_optimizer_state(folder, manifest)
+        return run
+
+    @property
+    def last_epoch(self) -> int:
+        """The last finished epoch, 0 before the first."""
+        last = self.manifest.checkpoints.get(self.manifest.last)
+        return last["epoch"] if last else 0
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the best dev F1; the last one if there is no dev set."""
+        best = self.manifest.checkpoints.get(self.manifest.best)
+        return best["epoch"] if best else 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are trained, or dev F1 has not risen for long enough."""
+        options = self.config.training
+        waited = self.last_epoch - self.best_epoch
+        return self.last_epoch >= options.epochs or 0 < options.patience <= waited
+
+    def epochs(self, progress: Progress = lambda done, all: None) -> Iterator[Epoch]:
+        """Train epoch after epoch, each saved before it is given, until the run is done.
+
+        The same options and data give the same bits again, on one machine: everything random in
+        an epoch comes from the seed and its number, and BLAS runs on one thread, which is also
+        the fastest for products of this size.
+        """
+        with threadpool_limits(1, "blas"):
+            self._open_metrics()
+            while not self.done:
+                yield self._epoch(self.last_epoch + 1, progress)
+
+    def finish(self) -> dict[str, Any]:
+        """Measure the best epoch on dev and test, and write metrics.json; its contents."""
+        model = (
+            self.model if self.best_epoch == self.last_epoch else modeldir.load_model(self.folder)
+        )
+        test = self.config.data.test
+        splits = {
+            "dev": self.dev,
+            "test": read_gold(test, self.config.data) if test else None,
+        }
+        metrics: dict[str, Any] = {
+            "epochs": self.last_epoch,
+            "best_epoch": self.best_epoch,
+            "seconds": round(sum(line["seconds"] for line in self._metrics()), 3),
+        }
+        for name, gold in splits.items():
+            metrics[name] = evaluate(model, gold).as_dict() if gold else None
+        with (self.folder / "metrics.json").open("w", encoding="utf-8") as file:
+            json.dump(metrics, file, indent=2)
+        return metrics
+
+    def _epoch(self, number: int, progress: Progress) -> Epoch:
+        began = time.perf_counter()
+        options = self.config.training
+        n = len(self.windows)
+        batches = -(-n // options.batch_size)
+        order = np.random.default_rng((options.seed, number)).permutation(n)
+        total = 0.0
+        rate = options.learning_rate
+        for i in range(batches):
+            batch = order[i * options.batch_size : (i + 1) * options.batch_size]
+            if options.schedule == "linear":
+                step = (number - 1) * batches + i
+                rate = options.learning_rate * linear_decay(step, options.epochs * batches)
+            Y = self.one_hot[self.kinds[batch]]
+            total += len(batch) * self._step(self.windows[batch], Y, rate)
+            progress((number - 1) * n + i * options.batch_size + len(batch), options.epochs * n)
+        seconds = time.perf_counter() - began
+        mean = total / n
+        if not np.isfinite(mean):
+            raise NerwinError(
+                f"epoch {number}: the loss is {mean}; a smaller --learning-rate may help"
+            )
+        dev = evaluate(self.model, self.dev) if self.dev else None
+        best = self._best_f1() is None or dev is None or dev.overall.f1 > self._best_f1()
+        epoch = Epoch(number, mean, rate, seconds, n / seconds, dev, best)
+        self._save(epoch)
+        return epoch
+
+    def _step(self, rows: Indices, Y: Array, rate: float) -> float:
+        """One batch: forward, backward, and a step of every parameter. Returns the batch's loss."""
+        model = self.model
+        nodes = parameter_nodes(model.parameters, model.options)
+        J = loss(nodes, rows, Y, model.options)
+        gradients = backward(J)
+        for name, node in nodes.items():
+            if node in gradients:
+                self.optimizer.update(name, model.parameters[name], gradients[node], rate)
+        return float(J.value)
+
+    def _best_f1(self) -> Any:
+        best = self.manifest.checkpoints.get(self.manifest.best)
+        return best["dev_f1"] if best else None
+
+    def _save(self, epoch: Epoch) -> None:
+        with self._metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(epoch.as_dict()) + "\n")
+        modeldir.save_checkpoint(
+            self.folder,
+            self.manifest,
+            epoch=epoch.number,
+            dev_f1=epoch.dev.overall.f1 if epoch.dev else None,
+            parameters=self.model.parameters,
+            optimizer=self.optimizer.state,
+            best=epoch.best,
+        )
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    def _metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl for the epochs that are saved."""
+        if not self._metrics_path.exists():
+            return []
+        lines = self._metrics_path.read_text(encoding="utf-8").split("\n")[1:]
+        epochs = (json.loads(line) for line in lines if line)
+        return [epoch for epoch in epochs if epoch["epoch"] <= self.last_epoch]
+
+    def _open_metrics(self) -> None:
+        """Write the first line; after a stop, leave out what an unsaved epoch left."""
+        first = {"config": self.manifest.config, "provenance": self.manifest.provenance}
+        lines = [first, *self._metrics()]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        partial = self._metrics_path.with_name("metrics.jsonl.partial")
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, self._metrics_path)
+
+
+def _with_absolute_paths(config: Config) -> Config:
+    """So that the run can be resumed from any folder."""
+    paths = {
+        name: os.path.abspath(getattr(config.data, name))
+        for name in ("train", "dev", "test")
+        if getattr(config.data, name)
+    }
+    return replace(config, data=replace(config.data, **paths))
+
+
+def _read_splits(config: Config) -> tuple[Gold, Gold | None]:
+    if not config.data.train:
+        raise ConfigError("no training data: say --train FILE")
+    test = config.data.test
+    if test and not Path(test).exists():
+        raise ConfigError(f"{test}: no such file")  # now, not after an hour of training
+    train = read_gold(config.data.train, config.data)
+    return train, read_gold(config.data.dev, config.data) if config.data.dev else None
+
+
+def _make_table(
+    options: DataOptions, tokens: list[str], rng: np.random.Generator
+) -> tuple[Vocabulary, Array, Array, str]:
+    """The vocabulary, E, the untouched vectors, and the SHA-256 of where they came from.
+
+    E has the special rows and those that training tokens use. The unknown word starts as the
+    mean of all vectors, a learned padding at random, with the vectors' spread.
+    """
+    words, matrix, sha256 = _words_and_vectors(options, tokens, rng)
+    used = np.unique(Vocabulary(words).rows(tokens)).astype(np.intp)
+    used = used[used >= len(SPECIAL)] - len(SPECIAL)
+    untouched = np.delete(np.arange(len(words)), used)
+    E = np.empty((len(SPECIAL) + len(used), matrix.shape[1]), np.float32)
+    E[UNKNOWN] = matrix.mean(axis=0)
+    E[PADDING] = rng.normal(0, matrix[:1000].std(), matrix.shape[1])
+    E[len(SPECIAL) :] = matrix[used]
+    ordered = Vocabulary([words[i] for i in (*used.tolist(), *untouched.tolist())])
+    return ordered, E, matrix[untouched], sha256
+
+
+def _words_and_vectors(
+    options: DataOptions, tokens: list[str], rng: np.random.Generator
+) -> tuple[list[str], Array, str]:
+    if not options.vectors:
+        raise ConfigError(
+            "no word vectors: say --vectors FILE, or a name that gensim can download "
+            "(glove-wiki-gigaword-50), or none for random ones"
+        )
+    if options.vectors != "none":
+        vectors = load_vectors(options.vectors, unpickle=options.unpickle)
+        return vectors.words, vectors.matrix, vectors.sha256
+    # Words met once stay unknown: they are what the unknown word's vector is learned from.
+    words = sorted(word for word, count in Counter(tokens).items() if count > 1)
+    return words, rng.normal(0, 0.1, (len(words), options.dimensions)).astype(np.float32), ""
+
+
+def _make_optimizer(options: TrainingOptions) -> Optimizer:
+    if options.momentum and options.optimizer != "sgd":
+        raise ConfigError("training.momentum is for the optimizer sgd")
+    if options.optimizer == "adam":
+        return Adam(options.l2)
+    if options.optimizer == "adagrad":
+        return AdaGrad(options.l2)
+    return SGD(options.momentum, options.l2)

@@ -1,0 +1,222 @@
+"""What the gradient check is run on: every op, random graphs, and the model in all its forms."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from nerwin.config import ModelOptions
+from nerwin.engine import ops
+from nerwin.engine.gradcheck import STEP, Check, Loss, error_by_step, gradcheck, weighted_total
+from nerwin.engine.graph import Node, apply, backward, parameter
+from nerwin.engine.rowgrad import RowGrad
+from nerwin.engine.types import Array, Indices
+from nerwin.gold import Gold
+from nerwin.model import ACTIVATIONS, Model, loss, new_parameters
+from nerwin.text.vocabulary import PADDING
+
+_SEED = 0
+_GRAPHS = 6
+_ENTRIES = 200  # checked of each parameter of a trained model
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to check: a loss and its parameters.
+
+    touched  if E is among them: the rows that windows touch. All other rows' gradient must be
+             exactly zero.
+    """
+
+    name: str
+    loss: Loss
+    parameters: Mapping[str, Array]
+    touched: Indices | None = None
+    entries: int | None = None
+
+    def check(self, h: float = STEP, one_sided: bool = False) -> list[Check]:
+        """Compare numeric and analytic derivatives, one Check for each parameter."""
+        rng = np.random.default_rng(_SEED)
+        checks = gradcheck(
+            self.loss, self.parameters, h=h, one_sided=one_sided, entries=self.entries, rng=rng
+        )
+        return checks if self.touched is None else [*checks, self._check_untouched(self.touched)]
+
+    def error_by_step(self, steps: Sequence[float]) -> list[tuple[float, float, float]]:
+        """See ``gradcheck.error_by_step``."""
+        rng = np.random.default_rng(_SEED)
+        return error_by_step(self.loss, self.parameters, steps, entries=self.entries, rng=rng)
+
+    def _check_untouched(self, touched: Indices) -> Check:
+        nodes = {name: parameter(value, name) for name, value in self.parameters.items()}
+        gradient = backward(self.loss(nodes))[nodes["E"]]
+        dense = gradient.dense() if isinstance(gradient, RowGrad) else gradient
+        rest = np.delete(dense, touched, axis=0)
+        worst = float(abs(rest).max(initial=0))
+        error = 0.0 if worst == 0 else float("inf")
+        return Check("E, rows no window touches", rest.shape, rest.size, 0, error, (), worst, 0.0)
+
+
+def all_cases() -> Iterator[Case]:
+    """Every op, the lecture's example and random graphs, and every form of the model."""
+    yield from op_cases()
+    yield from graph_cases()
+    yield from model_cases()
+
+
+# --- ops ------------------------------------------------------------------------------------
+
+
+def op_examples(
+    rng: np.random.Generator,
+) -> list[tuple[ops.Op, tuple[Array, ...], dict[str, Array]]]:
+    """(op, inputs, constants) for every op in ``engine.ops``; some ops more than once."""
+
+    def N(*shape: int) -> Array:
+        return rng.normal(size=shape)
+
+    return [
+        (ops.add, (N(3, 4), N(3, 4)), {}),
+        (ops.add, (N(3, 4), N(4)), {}),
+        (ops.add, (N(), N()), {}),
+        (ops.multiply, (N(3, 4), N(3, 4)), {}),
+        (ops.multiply, (N(3, 1), N(2, 1, 4)), {}),
+        (ops.multiply, (N(), N(2)), {}),
+        (ops.maximum, (N(3, 4), N(3, 4)), {}),
+        (ops.total, (N(3, 4),), {}),
+        (ops.lookup, (N(7, 3),), {"rows": np.array([[0, 2, 2], [5, 2, 0]])}),
+        (ops.concatenate, (N(2, 5, 3),), {}),
+        (ops.concatenate, (N(2, 5, 3), N(2, 4), N(2, 1)), {}),
+        (ops.affine, (N(5, 4), N(4, 3), N(3)), {}),
+        (ops.grouped_affine, (N(5, 8), N(2, 4, 3), N(6)), {}),
+        (ops.sigmoid, (N(3, 4),), {}),
+        (ops.tanh, (N(3, 4),), {}),
+        (ops.relu, (N(3, 4),), {}),
+        (ops.dot, (N(5, 4), N(4)), {}),
+        (ops.scores, (N(5, 4), N(4, 3)), {}),
+        (ops.grouped_scores, (N(5, 12), N(4, 3)), {}),
+        (ops.squared_error, (N(5, 3),), {"Y": rng.integers(0, 2, (5, 3))}),
+        (ops.logistic_loss, (N(5, 3),), {"Y": rng.integers(0, 2, (5, 3))}),
+        (ops.softmax_cross_entropy, (N(5, 3),), {"labels": rng.integers(0, 3, 5)}),
+    ]
+
+
+def op_cases() -> Iterator[Case]:
+    """A case for each example of an op."""
+    for op, inputs, constants in op_examples(np.random.default_rng(_SEED)):
+        names = [f"input {i}" for i in range(1, len(inputs) + 1)]
+
+        def weighted(
+            nodes: Mapping[str, Node], op: ops.Op = op, constants: dict[str, Array] = constants
+        ) -> Node:
+            return weighted_total(
+                apply(op, *nodes.values(), **constants), np.random.default_rng(_SEED)
+            )
+
+        yield Case(f"op {op.__name__}", weighted, dict(zip(names, inputs, strict=True)))
+
+
+# --- graphs ---------------------------------------------------------------------------------
+
+
+def worked_example(nodes: Mapping[str, Node]) -> Node:
+    """f(x, y, z) = (x + y) · max(y, z) (CS224N 2021 L3, 0:54): 6, and 2, 5, 0 at (1, 2, 0)."""
+    x, y, z = (nodes[name] for name in "xyz")
+    return apply(ops.multiply, apply(ops.add, x, y), apply(ops.maximum, y, z))
+
+
+def graph_cases() -> Iterator[Case]:
+    """The worked example, and random graphs of scalars and of matrices."""
+    at = {"x": np.array(1.0), "y": np.array(2.0), "z": np.array(0.0)}
+    yield Case("graph (x+y)·max(y,z)", worked_example, at)
+    for i in range(_GRAPHS):
+        shape: tuple[int, ...] = () if i % 2 else (2, 3)
+        rng = np.random.default_rng((_SEED, i))
+        parameters = {name: rng.normal(size=shape) for name in "abc"}
+        kind = "matrices" if shape else "scalars"
+        yield Case(f"graph {i + 1}, random, {kind}", partial(random_graph, seed=i), parameters)
+
+
+def random_graph(nodes: Mapping[str, Node], seed: int, size: int = 25) -> Node:
+    """Ops on nodes drawn at random, so that values have several consumers and paths differ."""
+    rng = np.random.default_rng((_SEED, 1, seed))
+    made = list(nodes.values())
+    for _ in range(size):
+        op: ops.Op = _GRAPH_OPS[rng.integers(len(_GRAPH_OPS))]
+        inputs = [made[rng.integers(len(made))] for _ in range(1 if op in _UNARY else 2)]
+        node = apply(op, *inputs)
+        # Products of products would soon leave the range in which differences mean anything.
+        made.append(apply(ops.tanh, node) if op is ops.multiply else node)
+    last = made[-1]
+    for node in made:
+        last = apply(ops.add, last, node)
+    return weighted_total(last, rng)
+
+
+_UNARY: tuple[ops.Op, ...] = (ops.sigmoid, ops.tanh, ops.relu)
+_GRAPH_OPS: tuple[ops.Op, ...] = (*_UNARY, ops.add, ops.multiply, ops.maximum)
+
+
+# --- the model ------------------------------------------------------------------------------
+
+
+def model_cases() -> Iterator[Case]:
+    """Every loss, activation, padding, shared and separate, with one and three hidden layers.
+
+    The windows hold a word twice and more, paddings, and leave some rows untouched.
+    """
+    rows = np.array(
+        [[1, 1, 2, 3, 2], [1, 2, 3, 2, 4], [2, 3, 2, 4, 1], [4, 4, 4, 4, 4], [0, 7, 0, 1, 1]]
+    )
+    Y = np.eye(4)[[0, 3, 1, 2, 3], :3]  # the last column, no type, is cut off
+    for name, activation, share, hidden, padding in itertools.product(
+        ("logistic", "squared"), ACTIVATIONS, (True, False), ((5,), (5, 4, 3)), ("learned", "zero")
+    ):
+        options = ModelOptions(
+            hidden=hidden, share_hidden=share, activation=activation, loss=name, padding=padding
+        )
+        rng = np.random.default_rng(_SEED)
+        parameters = new_parameters(rng.normal(size=(9, 3)), Y.shape[1], options, rng)
+        for bias in parameters.keys() & {"b", "b1", "b2", "b3"}:
+            parameters[bias] = rng.normal(size=parameters[bias].shape)
+        touched = _touched(rows, options)
+        layers = "1 hidden layer" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
+        yield Case(
+            f"model {name}, {activation}, {'shared' if share else 'separate'}, {layers}, {padding} padding",
+            partial(loss, rows=rows, Y=Y, options=options),
+            parameters,
+            touched,
+        )
+
+
+def trained_case(model: Model, gold: Gold) -> Case:
+    """The model's own parameters on a batch of real windows, half of them inside entities."""
+    rng = np.random.default_rng(_SEED)
+    kinds = gold.kinds(model.types)
+    inside, outside = np.flatnonzero(kinds >= 0), np.flatnonzero(kinds < 0)
+    half = _BATCH // 2
+    batch = np.concatenate((rng.permutation(inside)[:half], rng.permutation(outside)[:half]))
+    windows = model.windows(gold.words, gold.starts)[batch]
+    rows, E = model.local_table(windows)
+    touched = _touched(rows, model.options)
+    others = model.parameters["E"][: len(touched)]  # rows that no window points to
+    parameters = model.parameters | {"E": np.concatenate((E, others))}
+    Y = np.eye(len(model.types) + 1)[kinds[batch], :-1]
+    return Case(
+        f"trained model, {len(batch)} windows of {gold.path}",
+        partial(loss, rows=rows, Y=Y, options=model.options),
+        {name: value.astype(np.float64) for name, value in parameters.items()},
+        touched,
+        _ENTRIES,
+    )
+
+
+def _touched(rows: Indices, options: ModelOptions) -> Indices:
+    """The rows whose vectors these windows depend on; a zero padding is nobody's vector."""
+    rows = np.unique(rows)
+    return rows[rows != PADDING] if options.padding == "zero" else rows
