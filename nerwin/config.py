@@ -82,6 +82,10 @@ class TrainingOptions:
     )
     seed: int = _option(0, "seed of everything random", at_least=0)
 
+    def __post_init__(self) -> None:
+        if self.momentum and self.optimizer != "sgd":
+            raise ConfigError(f"training.momentum is for sgd, not for {self.optimizer}")
+
 
 @dataclass(frozen=True)
 class Config:

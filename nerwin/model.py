@@ -109,14 +109,12 @@ def new_parameters(
 ) -> Parameters:
     """Fresh parameters around a table of vectors E.
 
-    W uniform within ±√(6/(fan in + fan out)), four times that under the sigmoid, whose slope is
-    a quarter (Glorot and Bengio, 2010); b zero.
+    W and U uniform within ±√(6/(fan in + fan out)) (Glorot and Bengio, 2010), b zero.
     """
-    gain = 4.0 if options.activation == "sigmoid" else 1.0
     groups = 1 if options.share_hidden else n_types
 
-    def uniform(*shape: int, gain: float = 1.0) -> Array:
-        limit = gain * np.sqrt(6 / (shape[-2] + shape[-1]))
+    def uniform(*shape: int) -> Array:
+        limit = np.sqrt(6 / (shape[-2] + shape[-1]))
         return rng.uniform(-limit, limit, shape).astype(E.dtype)
 
     parameters = {"E": E}
@@ -124,7 +122,7 @@ def new_parameters(
     for i, ((W, b), m) in enumerate(
         zip(layer_names(len(options.hidden)), options.hidden, strict=True)
     ):
-        separate = uniform(groups, n, m, gain=gain)
+        separate = uniform(groups, n, m)
         if i == 0:
             parameters[W] = separate.transpose(1, 0, 2).reshape(n, groups * m)
         else:

@@ -113,7 +113,7 @@ class Run:
         if not types:
             raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
         rng = np.random.default_rng(config.training.seed)
-        vocabulary, E, untouched, sha256 = _make_table(config.data, train.words, rng)
+        vocabulary, E, untouched, sha256 = _make_table(config, train.words, rng)
         parameters = new_parameters(E, len(types), config.model, rng)
         model = Model(config.model, types, vocabulary, parameters, untouched)
         provenance = {
@@ -310,20 +310,21 @@ def _read_splits(config: Config) -> tuple[Gold, Gold | None]:
 
 
 def _make_table(
-    options: DataOptions, tokens: list[str], rng: np.random.Generator
+    config: Config, tokens: list[str], rng: np.random.Generator
 ) -> tuple[Vocabulary, Array, Array, str]:
     """The vocabulary, E, the untouched vectors, and the SHA-256 of where they came from.
 
     E has the special rows and those that training tokens use. The unknown word starts as the
     mean of all vectors, a learned padding at random, with the vectors' spread.
     """
-    words, matrix, sha256 = _words_and_vectors(options, tokens, rng)
+    words, matrix, sha256 = _words_and_vectors(config.data, tokens, rng)
     used = np.unique(Vocabulary(words).rows(tokens)).astype(np.intp)
     used = used[used >= len(SPECIAL)] - len(SPECIAL)
     untouched = np.delete(np.arange(len(words)), used)
     E = np.empty((len(SPECIAL) + len(used), matrix.shape[1]), np.float32)
     E[UNKNOWN] = matrix.mean(axis=0)
-    E[PADDING] = rng.normal(0, matrix[:1000].std(), matrix.shape[1])
+    zero = config.model.padding == "zero"
+    E[PADDING] = 0 if zero else rng.normal(0, matrix[:1000].std(), matrix.shape[1])
     E[len(SPECIAL) :] = matrix[used]
     ordered = Vocabulary([words[i] for i in (*used.tolist(), *untouched.tolist())])
     return ordered, E, matrix[untouched], sha256
@@ -346,8 +347,6 @@ def _words_and_vectors(
 
 
 def _make_optimizer(options: TrainingOptions) -> Optimizer:
-    if options.momentum and options.optimizer != "sgd":
-        raise ConfigError("training.momentum is for the optimizer sgd")
     if options.optimizer == "adam":
         return Adam(options.l2)
     if options.optimizer == "adagrad":

@@ -186,8 +186,9 @@ def model_cases() -> Iterator[Case]:
             parameters[bias] = rng.normal(size=parameters[bias].shape)
         touched = _touched(rows, options)
         layers = "1 hidden layer" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
+        networks = "shared" if share else "separate"
         yield Case(
-            f"model {name}, {activation}, {'shared' if share else 'separate'}, {layers}, {padding} padding",
+            f"model {name}, {activation}, {networks}, {layers}, {padding} padding",
             partial(loss, rows=rows, Y=Y, options=options),
             parameters,
             touched,

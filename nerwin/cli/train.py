@@ -172,8 +172,8 @@ def _introduce(run: Run) -> None:
         f"nerwin {__version__}",
         f"train    {_corpus(about['train'])}",
         f"types    {', '.join(run.model.types)}",
-        f"vectors  {about['vectors']['source']}: {about['vectors']['words']:,} words; of the training "
-        f"tokens {found['exact']} found as they are, {found['lower']} lower-cased, "
+        f"vectors  {about['vectors']['source']}: {about['vectors']['words']:,} words",
+        f"         training tokens: {found['exact']} found as they are, {found['lower']} lower-cased, "
         f"{found['digits']} by digits, {found['unknown']} unknown",
         f"run      {run.folder}",
     ]

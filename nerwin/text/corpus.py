@@ -56,7 +56,7 @@ def read_corpus(
                 documents.append(len(starts) - 1)
             words += sentence.words
             for column, values in zip(tags, sentence.tags, strict=True):
-                column += values
+                column.extend(values)
             starts.append(len(words))
     if not words:
         raise DataError("holds no token", path)

@@ -21,10 +21,11 @@ def open_binary(path: str | Path) -> BinaryIO:
     try:
         if Path(path).is_dir():
             raise DataError("is a folder, not a file", path)
-        file: BinaryIO = gzip.open(path) if str(path).endswith(".gz") else open(path, "rb")  # type: ignore[assignment]
+        if str(path).endswith(".gz"):
+            return gzip.open(path)  # type: ignore[return-value]  # it reads like any file
+        return open(path, "rb")
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path) from error
-    return file
 
 
 def read_blocks(

@@ -11,26 +11,36 @@ import re
 
 Token = tuple[int, int]  # text[start:end]
 
-_ABBREVIATIONS = ["Mr", "Mrs", "Ms", "Dr", "Prof", "St", "Sen", "Rep", "Gov", "Gen", "Col", "Lt", "Sgt", "Capt", "Cmdr", "Adm", "Maj", "Hon", "Rev", "Pres", "Jr", "Sr", "Inc", "Corp", "Ltd", "Co", "Cos", "Bros", "vs", "Jan", "Feb", "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "No", "Nos", "Ave", "Blvd", "Rd", "Mt", "Ft", "a.m", "p.m", "e.g", "i.e", "etc", "al", "approx", "dept", "est"]
+# Abbreviations that keep their full stop, and whose full stop ends no sentence.
+_TITLES = "Mr|Mrs|Ms|Dr|Prof|St|Sen|Rep|Gov|Gen|Col|Lt|Sgt|Capt|Cmdr|Adm|Maj|Hon|Rev|Pres|Jr|Sr"
+_FIRMS = "Inc|Corp|Ltd|Co|Cos|Bros"
+_DATES = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun"
+_OTHERS = r"No|Nos|Ave|Blvd|Rd|Mt|Ft|vs|a\.m|p\.m|e\.g|i\.e|etc|al|approx|dept|est"
+_ABBREVIATION = f"(?:{_TITLES}|{_FIRMS}|{_DATES}|{_OTHERS})"
 
-# Everything that is neither space nor punctuation nor a control character: any script's letters,
-# its digits and combining marks.
-_CHAR = r"[^\W_]|[^\s\x00-\xbf\u2000-\u206f\u2190-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff00-\uff0f\U0001f000-\U0001faff]"
-_WORD = rf"(?:{_CHAR}|_)"
+# A word's character is one of any script's letters, digits and marks: none of these.
+_SPACE_AND_PUNCTUATION = (
+    r"\s\x00-/:-@\[-^`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7\u2000-\u206f\u20a0-\u20cf"
+    r"\u2190-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff00-\uff0f\uff1a-\uff20\U0001f000-\U0001faff"
+)
+_WORD = f"[^{_SPACE_AND_PUNCTUATION}]"
+_CLITIC = r"(?:s|S|re|ve|ll|d|m|RE|VE|LL|D|M)\b"
 
+# Repetitions are bounded where a failed match would be tried again from the next character: no
+# input may take quadratic time.
 _TOKEN = re.compile(
     rf"""
-      (?:https?://|www\.)[^\s<>"]*[^\s<>".,;:!?'()\[\]]           # URL
-    | [\w.+-]{1, 64}@[\w-]{1, 64}(?:\.[\w-]{1, 64})+                           # e-mail address (64: no input may take quadratic time)
-    | [@\#]\w+                                                    # @name, #tag
-    | (?:(?<!\w)(?:{"|".join(map(re.escape, _ABBREVIATIONS))})\.) # Mr.
-    | (?:[^\W\d_]\.){{2,}}                                        # U.S.
+      (?:https?://|www\.)[^\s<>"]*[^\s<>".,;:!?'()\[\]]             # URL
+    | [\w.+-]{{1,64}}@[\w-]{{1,64}}(?:\.[\w-]{{1,64}})+               # e-mail address
+    | [@\#]\w+                                                      # @name, #tag
+    | (?<!\w){_ABBREVIATION}\.                                      # Mr.
+    | (?:[^\W\d_]\.){{2,}}                                          # U.S.
     | (?<![\w.])[^\W\d_]\.(?=\s+[^\W\d_])                         # J. before a name
-    | [+-]?\d+(?:[.,:/-]\d+)*(?:st|nd|rd|th|s)?(?!\w)             # 1,000.5  6-3  1996-08-22  4th
-    | (?:(?!n['’]t\b){_WORD})+(?=n['’]t\b)                        # do|n't
+    | [+-]?\d+(?:[.,:/-]\d+)*(?:st|nd|rd|th|s)?(?!\w)               # 1,000.5  6-3  4th
+    | (?:(?!n['’]t\b){_WORD})+(?=n['’]t\b)                          # do|n't
     | n['’]t\b
-    | ['’](?:s|S|re|ve|ll|d|m|RE|VE|LL|D|M)\b                     # Hilton|'s
-    | {_WORD}+(?:(?:[-&./]|['’](?!(?:s|S|re|ve|ll|d|m|RE|VE|LL|D|M)\b)){_WORD}+)*
+    | ['’]{_CLITIC}                                                 # Hilton|'s
+    | {_WORD}+(?:(?:[-&./]|['’](?!{_CLITIC})){_WORD}+)*             # O'Brien, hard-won, AT&T
     | \.{{2,}} | -{{2,}} | `` | ''
     | [^\s\x00-\x1f\x7f-\x9f]
     """,

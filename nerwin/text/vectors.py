@@ -20,6 +20,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,8 @@ def _read_text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nerwin-")))
             readable = folder / "vectors.txt"
             _copy_without(layout.dropped, path, readable)
+        # Without a header gensim opens the file twice, and leaves closing it to Python.
+        stack.enter_context(warnings.catch_warnings(action="ignore", category=ResourceWarning))
         try:
             keyed = _keyed_vectors().load_word2vec_format(
                 str(readable), binary=False, no_header=not layout.header or bool(layout.dropped)
@@ -271,9 +274,11 @@ def _first_line(path: Path, wrong: Callable[[bytes], bool], layout: _Layout) -> 
 
 def _numeric(fields: list[bytes]) -> bool:
     try:
-        return [float(field) for field in fields] != None
+        for field in fields:
+            float(field)
     except ValueError:
         return False
+    return True
 
 
 def _is_not_numeric(line: bytes) -> bool:

@@ -1,0 +1,49 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nerwin.config import load_config
+from nerwin.resources import shipped
+from nerwin.training import Run
+
+SMALL = [
+    ("data", "train", str(shipped("data/demo/dev.conll"))),
+    ("data", "dev", str(shipped("data/demo/test.conll"))),
+    ("data", "vectors", "none"),
+    ("data", "dimensions", 8),
+    ("model", "hidden", 10),
+    ("training", "epochs", 3),
+]
+
+
+@pytest.fixture(autouse=True)
+def strict_numbers() -> Iterator[None]:
+    """No overflow, division by zero or invalid value goes unnoticed."""
+    with np.errstate(over="raise", invalid="raise", divide="raise"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests neither use nor fill the cache of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NERWIN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small finished run that finds some entities. Not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    longer = [("training", "epochs", 20), ("training", "patience", 0)]
+    run = Run.start(load_config(overrides=[*SMALL, *longer]), folder)
+    for _ in run.epochs():
+        pass
+    run.finish()
+    return folder

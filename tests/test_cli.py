@@ -1,0 +1,449 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from nerwin.cli import _COMMANDS, main
+from nerwin.cli.train import command as train_command
+from nerwin.config import SECTIONS
+from nerwin.resources import shipped
+
+DEV = str(shipped("data/demo/dev.conll"))
+TEST = str(shipped("data/demo/test.conll"))
+SMALL = f"--train {DEV} --dev {TEST} --vectors none --dimensions 8 --hidden 10 --epochs 2".split()
+NERWIN = [sys.executable, "-m", "nerwin"]
+
+
+def nerwin(*args: object, input: str | bytes | None = None) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in args], input=input, prog_name="nerwin")
+
+
+def fails(result: Result, code: int, *messages: str) -> None:
+    """One clear line, the right exit code, no traceback."""
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    lines = result.stderr.strip().splitlines()
+    assert lines[-1].startswith("Error: ")
+    for message in messages:
+        assert message in lines[-1]
+
+
+# --- help -----------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command_with_its_own_first_line() -> None:
+    out = nerwin("--help").output
+    for name, first_line in _COMMANDS.items():
+        assert re.search(rf"{name}\s+{re.escape(first_line)}", out)
+        command = main.get_command(click.Context(main), name)
+        assert command is not None
+        assert (command.help or "").splitlines()[0] == first_line
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_help_of_each_command_has_an_example(name: str) -> None:
+    result = nerwin(name, "--help")
+    assert result.exit_code == 0
+    assert f"nerwin {name}" in result.output
+
+
+def test_every_option_of_the_configuration_is_a_flag_with_its_default() -> None:
+    out = " ".join(nerwin("train", "--help").output.split())
+    flags = {flag for option in train_command.params for flag in option.opts}
+    for cls in SECTIONS.values():
+        for name in cls.__dataclass_fields__:
+            assert "--" + name.replace("_", "-") in flags
+    assert "[default: 100]" in out
+    assert "[default: logistic]" in out
+
+
+def test_version() -> None:
+    assert re.fullmatch(r"nerwin \d+\.\d+\.\d+\n", nerwin("--version").output)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["trian"], "trian"),
+        (["train", "--epoch", "3"], "--epochs"),
+        (["train", "--no-such-thing"], "--no-such-thing"),
+        (["train", "--activation", "sigmoidal"], "sigmoid"),
+        (["train", "--epochs", "many"], "training.epochs: expected a whole number"),
+        (["train", "--epochs", "0"], "at least 1"),
+        (["train", "--set", "training.epoch=3"], "did you mean 'epochs'"),
+        (["train", "--set", "epochs=3"], "section.key=value"),
+        (["train", "no-such-config"], "demo, lecture"),
+        (["train", "--train", "nowhere.conll", "--vectors", "none"], "nowhere.conll: no such file"),
+        (["train", "--train", DEV], "--vectors"),
+        (["train", "--resume", "nowhere"], "no such folder"),
+        (["predict"], "RUN"),
+        (["predict", "nowhere", "-"], "nowhere: no such folder"),
+        (["evaluate", "a", "b", "c"], "[RUN] FILE"),
+        (["evaluate", "nowhere.conll"], "nowhere.conll: no such file"),
+        (["gradcheck", "nowhere"], "no such folder"),
+        (["gradcheck", "--h", "0"], "--h"),
+        (["gradcheck", "--data", DEV], "RUN"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(args: list[str], message: str) -> None:
+    fails(nerwin(*args), 2, message)
+
+
+# --- train ----------------------------------------------------------------------------------
+
+
+def test_train_makes_a_run_and_says_what_to_type_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = nerwin("train", *SMALL)
+    assert result.exit_code == 0, result.output
+    assert "nerwin predict runs/dev -" in result.stdout
+    assert re.search(r"^ +2 +\d\.\d+ +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d +[\d,]+", result.stdout, re.M)
+    lines = [json.loads(x) for x in (tmp_path / "runs/dev/metrics.jsonl").read_text().splitlines()]
+    assert lines[0]["config"]["training"]["epochs"] == 2
+    assert [line["epoch"] for line in lines[1:]] == [1, 2]
+    metrics = json.loads((tmp_path / "runs/dev/metrics.json").read_text())
+    assert set(metrics["dev"]) >= {"precision", "recall", "f1", "types"}
+    assert set(metrics["dev"]["types"]["PER"]) == {"precision", "recall", "f1", "support"}
+
+
+def test_a_run_is_never_overwritten_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        assert nerwin("train", *SMALL).exit_code == 0
+    assert {path.name for path in Path("runs").iterdir()} == {"dev", "dev-2", "dev-3"}
+    fails(nerwin("train", *SMALL, "-o", "runs/dev"), 2, "exists already", "--overwrite")
+    assert nerwin("train", *SMALL, "-o", "runs/dev", "--overwrite").exit_code == 0
+    Path("thesis").mkdir()
+    fails(nerwin("train", *SMALL, "-o", "thesis", "--overwrite"), 2, "not the folder of a run")
+
+
+def test_flags_win_over_the_file_and_the_file_over_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my.toml").write_text("[training]\nepochs = 1\nseed = 7\n[model]\nhidden = [4, 3]\n")
+    flags = [*SMALL[:6], "--dimensions", "8", "--seed", "9", "--set", "training.batch_size=16"]
+    assert nerwin("train", "my.toml", *flags).exit_code == 0
+    config = json.loads(Path("runs/my/manifest.json").read_text())["config"]
+    assert config["training"]["epochs"] == 1
+    assert config["training"]["seed"] == 9
+    assert config["training"]["batch_size"] == 16
+    assert config["training"]["optimizer"] == "sgd"
+    assert config["model"]["hidden"] == [4, 3]
+
+
+def test_resume_takes_epochs_and_nothing_else(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert nerwin("train", *SMALL, "-o", run).exit_code == 0
+    fails(nerwin("train", "--resume", run, "--seed", 3), 2, "only --epochs")
+    fails(nerwin("train", "demo", "--resume", run), 2, "only --epochs")
+    result = nerwin("train", "--resume", run, "--epochs", 3)
+    assert result.exit_code == 0, result.output
+    assert "after epoch 2" in result.output
+    assert "best epoch" in result.output
+
+
+def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> None:
+    args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
+    with subprocess.Popen(
+        args, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("    2"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "nerwin train --resume run" in errors
+    assert "Traceback" not in errors
+    out = subprocess.run(
+        [*NERWIN, "predict", "run", "-"],
+        cwd=tmp_path, input="a b\n", capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert len(out.splitlines()) == 3
+
+
+def test_a_killed_run_keeps_its_last_epoch(tmp_path: Path) -> None:
+    args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
+    with subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("    3"):
+                break
+        process.kill()
+    result = nerwin("evaluate", tmp_path / "run", TEST)
+    assert result.exit_code == 0, result.output
+
+
+def test_bad_data_is_named_with_its_line_and_makes_no_run(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.conll"
+    bad.write_text("Paris I-LOC\nis O\n\nnice\n")
+    result = nerwin("train", "--train", bad, "--vectors", "none", "-o", tmp_path / "run")
+    fails(result, 1, f"{bad}:4: ", "columns")
+    assert not (tmp_path / "run").exists()
+
+
+# --- predict --------------------------------------------------------------------------------
+
+
+def test_predict_writes_token_and_tag(trained: Path) -> None:
+    lines = nerwin("predict", trained, "-", input="Paris Hilton's. She left!\n").stdout.split("\n")
+    assert [line.split("\t")[0] for line in lines] == [
+        "Paris", "Hilton", "'s", ".", "", "She", "left", "!", "", "",
+    ]  # fmt: skip
+    assert all(re.fullmatch(r"O|[BI]-(LOC|MISC|ORG|PER)", x.split("\t")[1]) for x in lines if x)
+
+
+def test_predict_json_lines_have_exact_offsets(trained: Path) -> None:
+    text = "“Zoë 🎉 met  Kofi Annan\tin New York.”\n\nAnd Paris.\r\nno end"
+    result = nerwin("predict", trained, "-", "--format", "jsonl", input=text)
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [r["text"] for r in records] == [
+        "“Zoë 🎉 met  Kofi Annan\tin New York.”", "", "And Paris.", "no end",
+    ]  # fmt: skip
+    assert any(record["entities"] for record in records)
+    for record in records:
+        for entity in record["entities"]:
+            assert list(entity) == ["start", "end", "text", "type", "score"]
+            assert record["text"][entity["start"] : entity["end"]] == entity["text"]
+            assert 0.5 <= entity["score"] <= 1
+
+
+def test_all_formats_tell_of_the_same_entities(trained: Path) -> None:
+    text = shipped("data/README.md").read_text(encoding="utf-8") + "\n[x] \\ Berlin [y](z)\n"
+    outputs = {
+        f: nerwin("predict", trained, "-", "--format", f, input=text).stdout
+        for f in ("conll", "jsonl", "inline")
+    }
+    from nerwin.text.inline import parse
+
+    records = [json.loads(line) for line in outputs["jsonl"].splitlines()]
+    marked = [parse(line) for line in outputs["inline"].split("\n")[:-1]]
+    assert [
+        (r["text"], [(e["start"], e["end"], e["type"]) for e in r["entities"]]) for r in records
+    ] == marked
+    begins = sum(
+        line.split("\t")[1].startswith("B-") for line in outputs["conll"].split("\n") if line
+    )
+    assert begins == sum(len(record["entities"]) for record in records)
+
+
+def test_tokenized_and_conll_input_keep_their_tokens(trained: Path, tmp_path: Path) -> None:
+    tokenized = nerwin("predict", trained, "-", "--tokenized", input="can't stop . \n\nU.S.\ta-b\n")
+    assert [x.split("\t")[0] for x in tokenized.stdout.split("\n")] == [
+        "can't", "stop", ".", "", "U.S.", "a-b", "", "",
+    ]  # fmt: skip
+    from nerwin.text.corpus import read_corpus
+
+    predicted = tmp_path / "predicted.conll"
+    assert nerwin("predict", trained, TEST, "-o", predicted).exit_code == 0
+    gold, again = read_corpus(TEST), read_corpus(predicted)
+    assert gold.words == again.words
+    assert gold.starts.tolist() == again.starts.tolist()
+
+
+def test_predict_and_evaluate_agree(trained: Path, tmp_path: Path) -> None:
+    predicted = nerwin("predict", trained, TEST).stdout.split("\n")
+    both = tmp_path / "both.conll"
+    gold = [line for line in Path(TEST).read_text().split("\n") if not line.startswith("-DOC")]
+    tokens = iter(line for line in predicted if line)
+    merged = [f"{line}\t{next(tokens).split(chr(9))[1]}" if line else "" for line in gold]
+    both.write_text("\n".join(merged))
+    columns = json.loads(nerwin("evaluate", both, "--json").stdout)
+    model = json.loads(nerwin("evaluate", trained, TEST, "--json").stdout)
+    assert columns == model
+
+
+def test_several_files_come_one_after_the_other(trained: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt"
+    one.write_text("One.")
+    two.write_text("Two.\n")
+    assert nerwin("predict", trained, one, two, one).stdout.count("One") == 2
+    fails(nerwin("predict", trained, one, tmp_path / "none.txt"), 2, "none.txt: no such file")
+
+
+def test_an_output_file_appears_whole_or_not_at_all(trained: Path, tmp_path: Path) -> None:
+    good, bad, out = tmp_path / "good.txt", tmp_path / "bad.txt", tmp_path / "out.conll"
+    good.write_text("Fine.\n")
+    bad.write_bytes(b"fine\nnot \xff utf-8\n")
+    fails(nerwin("predict", trained, good, bad, "-o", out), 1, f"{bad}:2: ", "--encoding")
+    assert {path.name for path in tmp_path.iterdir()} == {"good.txt", "bad.txt"}
+    assert nerwin("predict", trained, good, "-o", out).exit_code == 0
+    before = out.read_text()
+    fails(nerwin("predict", trained, good, "-o", out), 2, "--overwrite")
+    assert out.read_text() == before
+    assert (
+        nerwin("predict", trained, bad, "--encoding", "latin-1", "-o", out, "--overwrite").exit_code
+        == 0
+    )
+    assert "ÿ" in out.read_text(encoding="utf-8")
+
+
+def test_predict_ends_quietly_when_its_reader_has_had_enough(trained: Path, tmp_path: Path) -> None:
+    text = tmp_path / "long.txt"
+    text.write_text("Paris Hilton flew to Paris.\n" * 50_000)
+    command = f"{sys.executable} -m nerwin predict {trained} {text} | head -n 2"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == 2
+    assert done.stderr == ""
+
+
+def test_predict_answers_each_line_of_a_pipe_that_waits(trained: Path) -> None:
+    with subprocess.Popen(
+        [*NERWIN, "predict", str(trained), "-", "-f", "jsonl"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for text in ("First line.", "Second line."):
+            process.stdin.write(text + "\n")
+            process.stdin.flush()
+            assert json.loads(process.stdout.readline())["text"] == text
+        process.stdin.close()
+
+
+def test_a_full_disk_is_told_in_one_line(trained: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    text = tmp_path / "text.txt"
+    text.write_text("Paris.\n")
+    done = subprocess.run(
+        [*NERWIN, "predict", str(trained), str(text), "-o", "/dev/full"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "Error: No space left on device\n"
+
+
+def test_empty_input_gives_empty_output(trained: Path) -> None:
+    for form in ("conll", "jsonl", "inline"):
+        result = nerwin("predict", trained, "-", "--format", form, input="")
+        assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_memory_does_not_grow_with_the_input(trained: Path) -> None:
+    line = "Last night, Paris Hilton wowed in the sequin gown in New York.\n"
+    peaks = []
+    for lines in (20_000, 100_000):
+        code = (
+            "import sys, nerwin.cli as c\n"
+            f"sys.argv = ['nerwin', 'predict', {str(trained)!r}, '-', '-f', 'jsonl']\n"
+            "try: c.main()\n"
+            "finally:\n"
+            "    status = open('/proc/self/status').read()\n"
+            "    print(status.split('VmHWM:')[1].split()[0], file=sys.stderr)\n"
+        )
+        if not Path("/proc/self/status").exists():
+            pytest.skip("this system does not tell a process's peak memory in /proc")
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            input=line * lines, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        peaks.append(int(done.stderr))
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+# --- evaluate and gradcheck -----------------------------------------------------------------
+
+
+def test_evaluate_prints_percent_and_json_fractions(trained: Path) -> None:
+    fractions = json.loads(nerwin("evaluate", trained, TEST, "--json").stdout)
+    table = nerwin("evaluate", trained, TEST).stdout
+    assert f"{100 * fractions['f1']:.2f}" in table
+    assert set(fractions["types"]) == {"PER", "LOC", "ORG", "MISC"}
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert fractions == metrics["dev"]
+
+
+def test_evaluate_counts_as_conlleval_does(tmp_path: Path) -> None:
+    file = tmp_path / "columns.txt"
+    file.write_text(
+        "Paris x B-PER B-PER\nHilton x I-PER I-PER\nflew x O O\nParis x B-LOC O\n\n"
+        "New x B-LOC B-LOC\nYork x I-LOC O\nTimes x O B-ORG\n"
+    )
+    got = json.loads(nerwin("evaluate", file, "--json").stdout)
+    assert (got["precision"], got["recall"]) == (1 / 3, 1 / 3)
+    assert got["accuracy"] == 4 / 7
+    assert got["types"]["ORG"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+
+
+def test_gradcheck_passes_and_says_so(trained: Path) -> None:
+    for args in (["gradcheck"], ["gradcheck", str(trained)]):
+        result = nerwin(*args, "--json")
+        assert result.exit_code == 0
+        found = json.loads(result.stdout)
+        assert found["passed"] is True
+        assert 0 < found["worst"] <= 1e-6
+        assert {"parameter", "shape", "entries", "error", "passed"} <= set(found["checks"][0])
+    assert "passed: " in nerwin("gradcheck", trained).stdout
+
+
+def test_gradcheck_fails_with_exit_code_1_for_a_wrong_derivative(
+    monkeypatch: pytest.MonkeyPatch, trained: Path
+) -> None:
+    from nerwin.engine import ops
+
+    right = ops.affine
+
+    def affine(*inputs: object) -> object:
+        Z, (dX, dW, db) = right(*inputs)  # type: ignore[arg-type]
+        return Z, (dX, lambda dZ: 2 * dW(dZ), db)
+
+    monkeypatch.setattr(ops, "affine", affine)
+    result = nerwin("gradcheck", trained)
+    assert result.exit_code == 1
+    assert "FAILED" in result.stdout
+    assert json.loads(nerwin("gradcheck", trained, "--json").stdout)["passed"] is False
+
+
+def test_gradcheck_shows_why_two_sides_are_better() -> None:
+    result = nerwin("gradcheck", "--one-sided", "--json")
+    assert result.exit_code == 1
+    steps = {step["h"]: step for step in json.loads(result.stdout)["steps"]}
+    assert 5 < steps[1e-2]["one_sided"] / steps[1e-3]["one_sided"] < 20
+    assert 50 < steps[1e-2]["two_sided"] / steps[1e-3]["two_sided"] < 200
+
+
+# --- speed ----------------------------------------------------------------------------------
+
+
+def test_help_answers_at_once() -> None:
+    def seconds(command: list[str]) -> float:
+        began = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        return time.perf_counter() - began
+
+    def best(measure: Callable[[], float]) -> float:
+        return min(measure() for _ in range(5))
+
+    click_alone = best(lambda: seconds([sys.executable, "-c", "import click"]))
+    assert best(lambda: seconds([*NERWIN, "--help"])) < 2 * click_alone + 0.05
+
+
+def test_ways_to_start(tmp_path: Path) -> None:
+    done = subprocess.run([*NERWIN, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("nerwin ")
+    environment = {**os.environ, "_NERWIN_COMPLETE": "bash_source"}
+    script = Path(sys.executable).with_name("nerwin")
+    if not script.exists():
+        pytest.skip("nerwin is not installed in this environment")
+    done = subprocess.run([script], env=environment, capture_output=True, text=True, check=True)
+    assert "complete" in done.stdout

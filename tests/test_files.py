@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from nerwin.errors import ConfigError, DataError
+from nerwin.text.files import BOM, check_encoding, open_binary, read_blocks, read_lines
+
+texts = st.text(st.sampled_from("ab\n\r é字😀\u2028\x0c\x85\ufeff"), max_size=30)
+
+
+def expected_lines(data: bytes) -> list[str]:
+    lines = data.removeprefix(BOM).decode().split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+@given(texts, st.booleans(), st.integers(1, 7))
+@example("a", True, 1)
+@example("\n", True, 2)
+@example("é\r\n字", True, 1)
+@example("\n\n\n", False, 1)
+def test_lines_do_not_depend_on_the_size_of_a_read(text: str, bom: bool, size: int) -> None:
+    data = BOM * bom + text.encode()
+    blocks = list(read_blocks(io.BytesIO(data), "x", size=size))
+    assert sum(blocks, []) == expected_lines(data) == list(read_lines(io.BytesIO(data), "x"))
+    assert all(blocks)
+
+
+@given(st.lists(st.sampled_from(["a", "é", "\n", "\r\n"]), max_size=12), st.integers(1, 7))
+def test_the_line_of_a_wrong_byte_does_not_depend_on_the_size_of_a_read(
+    before: list[str], size: int
+) -> None:
+    text = "".join(before)
+    with pytest.raises(DataError, match=f"^x:{text.count(chr(10)) + 1}: byte 0xff is not utf-8"):
+        list(read_blocks(io.BytesIO(text.encode() + b"\xff\nmore\n"), "x", size=size))
+
+
+def test_a_pipe_that_stays_open_gives_each_line_at_once() -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as file, os.fdopen(writer, "wb", buffering=0) as sink:
+        lines = read_lines(file, "-")
+        for line in ("\ufeffone", "zwei\r", "", "trois é"):
+            sink.write(f"{line}\n".encode())
+            assert next(lines) == line.strip("\ufeff\r")
+        sink.write("half a line é".encode()[:-1])
+        sink.write("é".encode()[1:])
+        sink.close()
+        assert list(lines) == ["half a line é"]
+
+
+def test_a_bom_is_dropped_once_and_only_at_the_start() -> None:
+    lines = list(read_lines(io.BytesIO(BOM + BOM + b"a\n" + BOM + b"b\n"), "x"))
+    assert lines == ["\ufeffa", "\ufeffb"]
+
+
+def test_files_plain_and_compressed(tmp_path: Path) -> None:
+    for name, data in (("a.txt", b"x\ny"), ("a.txt.gz", gzip.compress(b"x\ny"))):
+        (tmp_path / name).write_bytes(data)
+        with open_binary(tmp_path / name) as file:
+            assert list(read_lines(file, name)) == ["x", "y"]
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nothing.txt: cannot be read: No such file"):
+        open_binary(tmp_path / "nothing.txt")
+    with pytest.raises(DataError, match="is a folder, not a file"):
+        open_binary(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(os.urandom(5000))[:-1000],
+        gzip.compress(b"a\n" * 1000)[:-5],
+        gzip.compress(b"a\n" * 1000)[:-8] + bytes(8),
+        gzip.compress(b"a\n" * 1000)[:10] + b"\xff" * 50,
+        b"a O\n",
+    ],
+    ids=["cut", "cut in the check sum", "wrong check sum", "damaged", "not gzip"],
+)
+def test_damaged_gz_files_are_named(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.gz"
+    path.write_bytes(data)
+    with (
+        open_binary(path) as file,
+        pytest.raises(DataError, match=r"a.gz:\d+: (cannot be read|byte)"),
+    ):
+        list(read_lines(file, path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "UTF8", "latin-1", "cp1252", "gb18030", "shift-jis"])
+def test_encodings_that_keep_line_ends(encoding: str) -> None:
+    check_encoding(encoding)
+    data = "a\r\n".encode(encoding) + "é字"[encoding[0].lower() in "gs" :][:1].encode(encoding)
+    assert list(read_blocks(io.BytesIO(data), "x", encoding, 1))[0] == ["a"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-9", "", "hex", "rot13", "ütf"])
+def test_unknown_encodings(encoding: str) -> None:
+    with pytest.raises(ConfigError, match="unknown encoding"):
+        check_encoding(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32-le", "cp037", "unicode_escape"])
+def test_encodings_with_other_line_ends_are_refused(encoding: str) -> None:
+    with pytest.raises(ConfigError, match="not supported"):
+        list(read_blocks(io.BytesIO(b""), "x", encoding))
+
+
+@pytest.mark.parametrize("encoding", ["undefined", "utf-8\0"])
+def test_odd_names_of_encodings_are_refused_too(encoding: str) -> None:
+    with pytest.raises(ConfigError):
+        check_encoding(encoding)
+
+
+def test_utf_8_with_a_bom_may_be_called_by_its_name() -> None:
+    assert list(read_lines(io.BytesIO(BOM + b"a\nb"), "x", "utf-8-sig")) == ["a", "b"]

@@ -1,0 +1,291 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from nerwin import model as model_module
+from nerwin.config import ModelOptions
+from nerwin.engine.graph import backward, parameter
+from nerwin.engine.rowgrad import RowGrad
+from nerwin.model import (
+    ACTIVATIONS,
+    Model,
+    layer_names,
+    loss,
+    new_parameters,
+    parameter_nodes,
+)
+from nerwin.text.vocabulary import PADDING, Vocabulary
+
+TRAINED = ["in", "the", "hilton", "hotel", "paris"]
+UNTOUCHED = ["gown", "april", "sequin"]
+SENTENCES = [
+    ["in", "the", "Hilton", "Hotel", "in", "Paris", "in", "April"],
+    ["Paris"],
+    ["a", "sequin", "gown"],
+    ["Hilton", "Hilton"],
+]
+TOKENS = [token for sentence in SENTENCES for token in sentence]
+STARTS = np.cumsum([0] + [len(sentence) for sentence in SENTENCES])
+TYPES = ("LOC", "ORG", "PER")
+D = 3
+
+
+def make_model(types=TYPES, seed=0, **options):
+    options = ModelOptions(**({"hidden": (4,)} | options))
+    rng = np.random.default_rng(seed)
+    E = rng.normal(size=(2 + len(TRAINED), D)).astype(np.float32)
+    parameters = new_parameters(E, len(types), options, rng)
+    for _, b in layer_names(len(options.hidden)):
+        parameters[b] = rng.normal(size=parameters[b].shape).astype(np.float32)
+    untouched = rng.normal(size=(len(UNTOUCHED), D)).astype(np.float32)
+    return Model(options, types, Vocabulary([*TRAINED, *UNTOUCHED]), parameters, untouched)
+
+
+FORMS = [
+    dict(zip(("activation", "share_hidden", "hidden", "padding", "window"), form, strict=True))
+    for form in itertools.product(
+        ACTIVATIONS, (True, False), ((4,), (4, 5, 2)), ("learned", "zero"), (0, 2)
+    )
+]
+each_form = pytest.mark.parametrize(
+    "form", FORMS, ids=lambda form: "-".join(map(str, form.values()))
+)
+
+
+# --- one window and one type at a time, by the lecture's formulas --------------------------------
+
+
+def naive_probability(model, sentence, i, t):
+    options, parameters = model.options, model.parameters
+    table = np.concatenate((parameters["E"], model.untouched)).astype(float)
+    words = dict(zip([*TRAINED, *UNTOUCHED], table[2:], strict=True))
+    padding = np.zeros(D) if options.padding == "zero" else table[1]
+    x = []
+    for j in range(i - options.window, i + options.window + 1):
+        if 0 <= j < len(sentence):
+            x.extend(words.get(sentence[j].lower(), table[0]))
+        else:
+            x.extend(padding)
+    h = np.array(x)
+    names = layer_names(len(options.hidden))
+    for layer, (m, (weights, bias)) in enumerate(zip(options.hidden, names, strict=True)):
+        W, b = parameters[weights].astype(float), parameters[bias].astype(float)
+        if not options.share_hidden:
+            own = slice(t * m, (t + 1) * m)
+            W, b = (W[:, own] if layer == 0 else W[t]), b[own]
+        z = np.array([sum(W[k, j] * h[k] for k in range(len(h))) + b[j] for j in range(m)])
+        if options.activation == "sigmoid":
+            h = 1 / (1 + np.exp(-z))
+        elif options.activation == "tanh":
+            h = np.tanh(z)
+        else:
+            h = np.where(z > 0, z, 0)
+    s = sum(parameters["U"][k, t] * h[k] for k in range(len(h)))
+    return 1 / (1 + np.exp(-s))
+
+
+@each_form
+def test_probabilities_are_those_of_one_window_and_type_at_a_time(form):
+    model = make_model(**form)
+    expected = [
+        [naive_probability(model, sentence, i, t) for t in range(len(TYPES))]
+        for sentence in SENTENCES
+        for i in range(len(sentence))
+    ]
+    P = model.probabilities(model.windows(TOKENS, STARTS))
+    assert P.dtype == np.float32
+    np.testing.assert_allclose(P, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_probabilities_do_not_depend_on_how_windows_are_cut_into_blocks(monkeypatch):
+    model = make_model()
+    whole = model.probabilities(model.windows(TOKENS, STARTS))
+    for block in (1, 3, 5, len(TOKENS)):
+        monkeypatch.setattr(model_module, "_BLOCK", block)
+        blocks = model.probabilities(model.windows(TOKENS, STARTS))
+        np.testing.assert_allclose(blocks, whole, rtol=1e-6)
+
+
+def test_no_token_gives_no_probability():
+    model = make_model()
+    P = model.probabilities(model.windows([], np.array([0])))
+    assert P.shape == (0, len(TYPES))
+
+
+def test_a_zero_padding_does_not_depend_on_the_paddings_vector():
+    for padding in ("zero", "learned"):
+        model = make_model(padding=padding)
+        before = model.probabilities(model.windows(TOKENS, STARTS))
+        model.parameters["E"][PADDING] += 1
+        after = model.probabilities(model.windows(TOKENS, STARTS))
+        assert np.array_equal(before, after) == (padding == "zero")
+
+
+# --- a network per type --------------------------------------------------------------------------
+
+
+def one_types_parameters(model, t):
+    """What a model of type t alone has for parameters, out of those of separate networks."""
+    own = {"E": model.parameters["E"], "U": model.parameters["U"][:, [t]]}
+    hidden = model.options.hidden
+    for layer, (m, (W, b)) in enumerate(zip(hidden, layer_names(len(hidden)), strict=True)):
+        columns = slice(t * m, (t + 1) * m)
+        both = model.parameters[W]
+        own[W] = both[:, columns] if layer == 0 else both[t]
+        own[b] = model.parameters[b][columns]
+    return own
+
+
+@pytest.mark.parametrize("hidden", [(4,), (4, 5, 2)])
+def test_separate_networks_are_as_many_models_of_one_type(hidden):
+    model = make_model(share_hidden=False, hidden=hidden)
+    P = model.probabilities(model.windows(TOKENS, STARTS))
+    options = ModelOptions(hidden=hidden)
+    for t, name in enumerate(TYPES):
+        parameters = one_types_parameters(model, t)
+        alone = Model(options, (name,), model.vocabulary, parameters, model.untouched)
+        own = alone.probabilities(alone.windows(TOKENS, STARTS))
+        np.testing.assert_allclose(P[:, [t]], own, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["logistic", "squared"])
+@pytest.mark.parametrize("hidden", [(4,), (4, 5, 2)])
+def test_separate_networks_learn_as_many_models_of_one_type_do(hidden, kind):
+    model = make_model(share_hidden=False, hidden=hidden, loss=kind)
+    rows = model.windows(TOKENS, STARTS)[:] % len(model.parameters["E"])
+    Y = np.random.default_rng(0).integers(0, 2, (len(rows), len(TYPES)))
+
+    def gradients(parameters, Y, options):
+        nodes = {name: parameter(value.astype(float)) for name, value in parameters.items()}
+        J = loss(nodes, rows, Y, options)
+        made = backward(J)
+        return J.value, {name: made[node] for name, node in nodes.items()}
+
+    J, together = gradients(model.parameters, Y, model.options)
+    slices = Model(model.options, TYPES, model.vocabulary, together, model.untouched)
+    J_sum, E_sum = 0, 0
+    for t in range(len(TYPES)):
+        options = ModelOptions(hidden=hidden, loss=kind)
+        J_t, alone = gradients(one_types_parameters(model, t), Y[:, [t]], options)
+        J_sum += J_t
+        E_sum = alone.pop("E").dense() + E_sum
+        together_t = one_types_parameters(slices, t)
+        for name, gradient in alone.items():
+            np.testing.assert_allclose(together_t[name], gradient, rtol=1e-9, atol=1e-13)
+    assert float(J) == pytest.approx(J_sum)
+    np.testing.assert_allclose(together["E"].dense(), E_sum, rtol=1e-9, atol=1e-13)
+
+
+# --- the table of vectors ------------------------------------------------------------------------
+
+
+def test_vectors_of_rows_in_training_and_of_untouched_ones():
+    model = make_model()
+    table = np.concatenate((model.parameters["E"], model.untouched))
+    rows = np.array([9, 0, 3, 7, 1, 6, 9])
+    vectors = model.vectors(rows)
+    np.testing.assert_array_equal(vectors, table[rows])
+    assert vectors.dtype == np.float32
+    assert model.vectors(rows[:0]).shape == (0, D)
+
+
+@pytest.mark.parametrize("rows", [[[8, 3, 8], [1, 9, 3]], [[1, 1, 1]], [[0, 1, 2]], [[9, 9, 8]]])
+def test_a_local_table_holds_the_rows_that_occur_and_renumbers_windows_for_it(rows):
+    model = make_model()
+    rows = np.array(rows, np.int32)
+    local, E = model.local_table(rows)
+    table = np.concatenate((model.parameters["E"], model.untouched))
+    assert local.shape == rows.shape
+    np.testing.assert_array_equal(E[local], table[rows])
+    assert len(E) == len({0, 1, *rows.ravel().tolist()})
+    np.testing.assert_array_equal(E[:2], table[:2])
+    np.testing.assert_array_equal(local == PADDING, rows == PADDING)
+
+
+def test_windows_of_words_use_the_rows_of_the_vocabulary_and_paddings_at_the_ends():
+    model = make_model(window=1)
+    windows = model.windows(TOKENS, STARTS)
+    np.testing.assert_array_equal(windows[np.array([0, 8, 11])], [[1, 2, 3], [1, 6, 1], [9, 7, 1]])
+
+
+# --- parameters -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "hidden", "shapes"),
+    [
+        (True, (4,), {"W": (15, 4), "b": (4,), "U": (4, 2)}),
+        (False, (4,), {"W": (15, 8), "b": (8,), "U": (4, 2)}),
+        (
+            True,
+            (4, 5, 6),
+            {"W1": (15, 4), "b1": (4,), "W2": (4, 5), "b2": (5,), "W3": (5, 6), "b3": (6,)}
+            | {"U": (6, 2)},
+        ),
+        (
+            False,
+            (4, 5, 6),
+            {"W1": (15, 8), "b1": (8,), "W2": (2, 4, 5), "b2": (10,), "W3": (2, 5, 6), "b3": (12,)}
+            | {"U": (6, 2)},
+        ),
+    ],
+)
+def test_new_parameters_have_these_shapes(share, hidden, shapes):
+    E = np.zeros((9, 3), np.float32)
+    options = ModelOptions(share_hidden=share, hidden=hidden)
+    parameters = new_parameters(E, 2, options, np.random.default_rng(0))
+    assert parameters.pop("E") is E
+    assert {name: value.shape for name, value in parameters.items()} == shapes
+    assert {value.dtype for value in parameters.values()} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize(("activation", "gain"), [("sigmoid", 4), ("tanh", 1), ("relu", 1)])
+def test_new_weights_fill_glorots_range_and_biases_are_zero(share, activation, gain):
+    options = ModelOptions(hidden=(40, 30), share_hidden=share, activation=activation)
+    E = np.zeros((9, 10), np.float32)
+    parameters = new_parameters(E, 3, options, np.random.default_rng(0))
+    for name, fans in (("W1", 50 + 40), ("W2", 40 + 30)):
+        limit = gain * np.sqrt(6 / fans)
+        assert 0.98 * limit < abs(parameters[name]).max() <= limit * (1 + 1e-6)
+        assert abs(parameters[name].mean()) < 0.1 * limit
+    assert not parameters["b1"].any()
+    assert not parameters["b2"].any()
+
+
+def test_new_parameters_are_those_of_the_rng():
+    def fresh(seed):
+        return make_model(seed=seed).parameters
+
+    for name, value in fresh(0).items():
+        np.testing.assert_array_equal(value, fresh(0)[name])
+        assert not np.array_equal(value, fresh(1)[name])
+
+
+@pytest.mark.parametrize("update", [True, False])
+def test_fixed_vectors_get_no_gradient_and_all_other_parameters_do(update):
+    model = make_model(update_vectors=update)
+    nodes = parameter_nodes(model.parameters, model.options)
+    rows = model.windows(TOKENS, STARTS)[:] % len(model.parameters["E"])
+    Y = np.ones((len(rows), len(TYPES)), np.float32)
+    gradients = backward(loss(nodes, rows, Y, model.options))
+    assert (nodes["E"] in gradients) == update
+    assert {name for name, node in nodes.items() if node in gradients} >= {"W", "b", "U"}
+    assert not update or isinstance(gradients[nodes["E"]], RowGrad)
+
+
+@each_form
+@pytest.mark.parametrize("kind", ["logistic", "squared"])
+def test_float32_parameters_have_float32_gradients_of_their_shape(form, kind):
+    model = make_model(loss=kind, **form)
+    nodes = parameter_nodes(model.parameters, model.options)
+    rows = model.windows(TOKENS, STARTS)[:] % len(model.parameters["E"])
+    J = loss(nodes, rows, np.ones((len(rows), len(TYPES)), np.float32), model.options)
+    gradients = backward(J)
+    assert J.value.dtype == np.float32
+    for name, node in nodes.items():
+        gradient = gradients[node]
+        assert gradient.shape == model.parameters[name].shape
+        values = gradient.values if isinstance(gradient, RowGrad) else gradient
+        assert values.dtype == np.float32

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL
+
+from nerwin import modeldir
+from nerwin.config import load_config
+from nerwin.errors import ConfigError, DataError
+from nerwin.training import Run
+
+
+@pytest.fixture
+def copy(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+def test_a_folder_holds_json_arrays_and_words_and_nothing_else(trained: Path) -> None:
+    assert {p.suffix for p in trained.rglob("*") if p.is_file()} == {
+        ".json",
+        ".jsonl",
+        ".npy",
+        ".txt",
+    }
+    for path in trained.rglob("*.npy"):
+        np.load(path, allow_pickle=False)
+
+
+def test_the_manifest_tells_what_the_model_is(trained: Path) -> None:
+    manifest = json.loads((trained / "manifest.json").read_text())
+    assert manifest["format"] == "nerwin-run"
+    assert manifest["version"] == 1
+    assert manifest["types"] == ["LOC", "MISC", "ORG", "PER"]
+    assert manifest["config"]["model"]["hidden"] == [10]
+    assert manifest["provenance"]["train"]["sentences"] == 180
+    assert set(manifest["checkpoints"][manifest["best"]]["parameters"]) == {"E", "W", "b", "U"}
+
+
+def test_a_model_moves_with_its_folder(trained: Path, copy: Path) -> None:
+    one, two = modeldir.load_model(trained), modeldir.load_model(copy)
+    assert one.parameters.keys() == two.parameters.keys()
+    for name, value in one.parameters.items():
+        assert np.array_equal(value, two.parameters[name])
+    assert one.vocabulary.words == two.vocabulary.words
+
+
+def test_words_with_unusual_characters_survive(tmp_path: Path) -> None:
+    vectors = tmp_path / "odd.txt"
+    words = ["the", "a\u2028b", "c\x85d", "\x0c", "é", "e\u0301", "𝔸", "\\n", '"']
+    lines = [f"{word} 1 2\n" for word in words]
+    vectors.write_text("".join(lines), encoding="utf-8", newline="\n")
+    options = [*SMALL, ("data", "vectors", str(vectors)), ("training", "epochs", 1)]
+    for _ in Run.start(load_config(overrides=options), tmp_path / "run").epochs():
+        pass
+    assert sorted(modeldir.load_model(tmp_path / "run").vocabulary.words) == sorted(words)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "words.txt", "untouched.npy", "E.npy", "W.npy"])
+@pytest.mark.parametrize("damage", ["cut", "gone", "other"])
+def test_damage_is_found_and_named(copy: Path, name: str, damage: str) -> None:
+    best = json.loads((copy / "manifest.json").read_text())["best"]
+    path = copy / best / name if (copy / best / name).exists() else copy / name
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-20])
+    else:
+        path.write_bytes(b"something else altogether")
+    with pytest.raises((DataError, ConfigError)) as error:
+        modeldir.load_model(copy)
+    assert str(copy) in str(error.value)
+
+
+def test_a_changed_number_is_found(copy: Path) -> None:
+    path = copy / modeldir.read_manifest(copy).best / "U.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="checksum"):
+        modeldir.load_model(copy)
+
+
+def test_a_folder_from_the_future_says_so(copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"version": 99}))
+    with pytest.raises(DataError, match="update nerwin"):
+        modeldir.load_model(copy)
+
+
+def test_what_is_no_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        modeldir.load_model(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="not a trained model"):
+        modeldir.load_model(tmp_path)
+
+
+def test_a_run_without_a_finished_epoch_is_told(tmp_path: Path) -> None:
+    Run.start(load_config(overrides=SMALL), tmp_path / "run")
+    with pytest.raises(ConfigError, match="no epoch of it was finished"):
+        modeldir.load_model(tmp_path / "run")
+
+
+@pytest.mark.parametrize("dies_at", ["E", "W", "manifest.json"])
+def test_a_write_that_fails_leaves_the_last_checkpoint_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    run = Run.start(load_config(overrides=SMALL), tmp_path / "run")
+    epochs = run.epochs()
+    next(epochs)
+    before = modeldir.load_model(tmp_path / "run")
+    save_array, write = modeldir._save_array, modeldir._write
+
+    def full(path: Path, content: object) -> object:
+        if dies_at in {path.stem, path.name}:
+            raise OSError(28, "No space left on device", str(path))
+        return (write if path.name == "manifest.json" else save_array)(path, content)  # type: ignore[operator]
+
+    monkeypatch.setattr(modeldir, "_save_array", full)
+    monkeypatch.setattr(modeldir, "_write", full)
+    with pytest.raises(OSError, match="No space"):
+        next(epochs)
+    monkeypatch.undo()
+    after = modeldir.load_model(tmp_path / "run")
+    assert np.array_equal(before.parameters["E"], after.parameters["E"])
+    assert [epoch.number for epoch in Run.resume(tmp_path / "run").epochs()] == [2, 3]
+
+
+def test_only_a_run_is_removed(trained: Path, copy: Path, tmp_path: Path) -> None:
+    other = tmp_path / "precious"
+    other.mkdir()
+    with pytest.raises(ConfigError, match="not the folder of a run"):
+        modeldir.remove(other)
+    modeldir.remove(copy)
+    assert other.exists()
+    assert not copy.exists()

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL
+
+from nerwin import modeldir
+from nerwin.config import Config, load_config
+from nerwin.engine.graph import backward
+from nerwin.engine.rowgrad import RowGrad
+from nerwin.errors import ConfigError, NerwinError
+from nerwin.model import loss, parameter_nodes
+from nerwin.resources import shipped
+from nerwin.training import Run
+
+
+def config(**training: object) -> Config:
+    return load_config(overrides=[*SMALL, *(("training", k, v) for k, v in training.items())])
+
+
+def train(folder: Path, options: Config) -> Run:
+    run = Run.start(options, folder)
+    for _ in run.epochs():
+        pass
+    return run
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every array of a run, byte for byte."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.npy")}
+
+
+def epochs(folder: Path) -> list[dict[str, object]]:
+    """The epochs in metrics.jsonl without what a clock measured."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    timeless = [json.loads(line) for line in lines[1:]]
+    for epoch in timeless:
+        del epoch["seconds"], epoch["tokens_per_second"]
+    return timeless
+
+
+def test_context_decides_what_an_ambiguous_name_is(tmp_path: Path) -> None:
+    names = ["Paris", "Hilton", "Jordan", "Washington", "Chelsea"]
+    frames = [("{} said so .", "PER"), ("they live in {} .", "LOC"), ("said Mr. {}", "PER")]
+    sentences = []
+    for frame, kind in frames:
+        for name in names:
+            words = frame.format(name).split()
+            sentences.append("".join(f"{w} {f'I-{kind}' if w == name else 'O'}\n" for w in words))
+    data = tmp_path / "ambiguous.conll"
+    data.write_text("\n".join(sentences))
+    options = [
+        ("data", "train", str(data)),
+        ("data", "dev", str(data)),
+        ("training", "patience", 0),
+    ]
+    run = train(
+        tmp_path / "run", load_config(overrides=[*SMALL, *options, ("training", "epochs", 200)])
+    )
+    assert run.finish()["dev"]["f1"] == 1.0
+    losses = [epoch["loss"] for epoch in epochs(tmp_path / "run")]
+    assert losses[-1] < 0.01 * losses[0]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+def test_the_same_seed_gives_the_same_bits(tmp_path: Path, optimizer: str) -> None:
+    options = config(optimizer=optimizer, learning_rate=0.05)
+    train(tmp_path / "a", options)
+    train(tmp_path / "b", options)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert epochs(tmp_path / "a") == epochs(tmp_path / "b")
+
+
+def test_another_seed_gives_other_parameters(tmp_path: Path) -> None:
+    one = train(tmp_path / "a", config(epochs=1, seed=1)).model.parameters
+    two = train(tmp_path / "b", config(epochs=1, seed=2)).model.parameters
+    assert not np.array_equal(one["W"], two["W"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "sgd", "momentum": 0.5, "learning_rate": 0.1, "schedule": "linear"},
+        {"optimizer": "adagrad", "learning_rate": 0.05, "l2": 1e-4},
+        {"optimizer": "adam", "learning_rate": 0.01, "schedule": "linear"},
+    ],
+)
+def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(
+    tmp_path: Path, options: dict[str, object]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, config(epochs=5, patience=0, **options))
+    run = Run.start(config(epochs=5, patience=0, **options), parts)
+    for epoch in run.epochs():
+        if epoch.number == 2:
+            break
+    for epoch in (resumed := Run.resume(parts)).epochs():
+        if epoch.number == 4:
+            break
+    assert resumed.last_epoch == 4
+    for _ in Run.resume(parts).epochs():
+        pass
+    assert contents(whole) == contents(parts)
+    assert epochs(whole) == epochs(parts)
+
+
+def test_an_epoch_broken_off_half_way_leaves_no_trace(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, config())
+
+    def stop_in_the_second_epoch(done: int, total: int) -> None:
+        if done > 0.5 * total:
+            raise KeyboardInterrupt
+
+    run = Run.start(config(), parts)
+    with pytest.raises(KeyboardInterrupt):
+        list(run.epochs(stop_in_the_second_epoch))
+    assert Run.resume(parts).last_epoch == 1
+    for _ in Run.resume(parts).epochs():
+        pass
+    assert contents(whole) == contents(parts)
+
+
+def test_metrics_of_an_epoch_that_was_not_saved_are_dropped(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    for _ in Run.start(config(), folder).epochs():
+        break
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 2, "loss": 0, "seconds": 0}\n')
+    for _ in Run.resume(folder).epochs():
+        pass
+    assert [epoch["epoch"] for epoch in epochs(folder)] == [1, 2, 3]
+
+
+def test_a_finished_run_goes_on_with_more_epochs_only(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(folder, config(patience=0))
+    assert not list(Run.resume(folder).epochs())
+    assert [epoch.number for epoch in Run.resume(folder, epochs=5).epochs()] == [4, 5]
+    assert Run.resume(folder).config.training.epochs == 5
+
+
+def test_resuming_with_other_training_data_is_refused(tmp_path: Path) -> None:
+    data = tmp_path / "train.conll"
+    shutil.copy(shipped("data/demo/dev.conll"), data)
+    options = load_config(overrides=[*SMALL, ("data", "train", str(data))])
+    train(tmp_path / "run", options)
+    data.write_text(data.read_text() + "one\tO\n")
+    with pytest.raises(NerwinError, match="not as it was"):
+        Run.resume(tmp_path / "run", epochs=9)
+
+
+def test_training_stops_when_dev_f1_no_longer_rises(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", config(epochs=60, patience=2, learning_rate=0.2))
+    f1 = [epoch["dev"]["f1"] for epoch in epochs(tmp_path / "run")]  # type: ignore[index]
+    assert len(f1) < 60
+    assert run.best_epoch == len(f1) - 2 == f1.index(max(f1)) + 1
+
+
+def test_the_folder_holds_the_best_and_the_last_checkpoint(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    run = train(folder, config(epochs=60, patience=2, learning_rate=0.2))
+    names = {f"epoch-{run.best_epoch}", f"epoch-{run.last_epoch}"}
+    assert {path.name for path in folder.glob("epoch-*")} == names
+    best, last = modeldir.load_model(folder), modeldir.load_model(folder, "last")
+    assert not np.array_equal(best.parameters["E"], last.parameters["E"])
+    assert np.array_equal(last.parameters["E"], run.model.parameters["E"])
+    metrics = run.finish()
+    assert metrics["dev"]["f1"] == max(e["dev"]["f1"] for e in epochs(folder))  # type: ignore[index]
+
+
+def test_without_a_dev_set_the_last_epoch_is_the_best(tmp_path: Path) -> None:
+    options = load_config(overrides=[*SMALL, ("data", "dev", "")])
+    run = train(tmp_path / "run", options)
+    assert run.best_epoch == run.last_epoch == 3
+    assert run.finish()["dev"] is None
+
+
+def test_untouched_vectors_are_written_once(tmp_path: Path) -> None:
+    options = load_config(
+        overrides=[*SMALL, ("data", "vectors", str(shipped("data/demo/vectors.txt")))]
+    )
+    run = Run.start(options, tmp_path / "run")
+    file = tmp_path / "run" / "untouched.npy"
+    before = file.stat().st_mtime_ns
+    for _ in run.epochs():
+        pass
+    assert file.stat().st_mtime_ns == before
+    model = modeldir.load_model(tmp_path / "run")
+    assert isinstance(model.untouched, np.memmap)
+    words = set(run.train.words) | {word.lower() for word in run.train.words}
+    unseen = next(word for word in reversed(model.vocabulary.words) if word not in words)
+    vector = model.vectors(model.vocabulary.rows([unseen]))[0]
+    text = Path(options.data.vectors).read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith(f"{unseen} "))
+    assert np.array_equal(vector, np.array(line.split()[1:], np.float32))
+
+
+def test_frozen_vectors_stay_as_they_are_and_trained_ones_do_not(tmp_path: Path) -> None:
+    for update in (True, False):
+        options = load_config(overrides=[*SMALL, ("model", "update_vectors", update)])
+        run = Run.start(options, tmp_path / str(update))
+        before = run.model.parameters["E"].copy()
+        for _ in run.epochs():
+            pass
+        assert np.array_equal(before, run.model.parameters["E"]) is not update
+
+
+def test_zero_padding_stays_zero(tmp_path: Path) -> None:
+    options = load_config(overrides=[*SMALL, ("model", "padding", "zero")])
+    run = train(tmp_path / "run", options)
+    assert not run.model.parameters["E"][1].any()
+
+
+def test_chosen_types_are_the_only_ones(tmp_path: Path) -> None:
+    options = load_config(overrides=[*SMALL, ("model", "types", "LOC")])
+    run = train(tmp_path / "run", options)
+    assert run.model.types == ("LOC",)
+    assert list(run.finish()["dev"]["types"]) == ["LOC"]
+
+
+def test_a_step_makes_nothing_of_the_size_of_the_table(tmp_path: Path) -> None:
+    run = Run.start(config(), tmp_path / "run")
+    batch = np.arange(4)
+    nodes = parameter_nodes(run.model.parameters, run.model.options)
+    J = loss(nodes, run.windows[batch], run.one_hot[run.kinds[batch]], run.model.options)
+    gradient = backward(J)[nodes["E"]]
+    assert isinstance(gradient, RowGrad)
+    assert len(gradient.values) <= 4 * 5
+
+
+def test_divergence_is_told_and_leaves_no_broken_checkpoint(tmp_path: Path) -> None:
+    options = load_config(
+        overrides=[
+            *SMALL,
+            ("training", "learning_rate", 1e30),
+            ("model", "activation", "relu"),
+            ("model", "loss", "logistic"),
+        ]
+    )
+    run = Run.start(options, tmp_path / "run")
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(NerwinError, match="smaller --learning-rate"),
+    ):
+        list(run.epochs())
+    assert run.last_epoch == 0
+    run.discard()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (("data", "train", ""), "--train"),
+        (("data", "vectors", ""), "--vectors"),
+        (("data", "train", "nowhere.conll"), "nowhere.conll: no such file"),
+        (("data", "test", "nowhere.conll"), "nowhere.conll: no such file"),
+        (("model", "types", "LOC,TIME"), "TIME"),
+        (("training", "momentum", 0.9), "momentum"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused_before_anything_is_made(
+    tmp_path: Path, override: tuple[str, str, object], message: str
+) -> None:
+    overrides = [*SMALL, override]
+    if override[1] == "momentum":
+        overrides.append(("training", "optimizer", "adam"))
+    with pytest.raises(ConfigError, match=message):
+        Run.start(load_config(overrides=overrides), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
