@@ -164,7 +164,7 @@ def convert(option: dataclasses.Field[Any], value: Any, name: str) -> Any:
     kind = str(option.type)
     try:
         result = _CONVERTERS[kind](value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, KeyError, OverflowError):
         raise ConfigError(f"{name}: expected {_EXPECTED[kind]}, not {value!r}") from None
     choices = limits.get("choices")
     if choices and result not in choices:
@@ -215,16 +215,7 @@ def _from_folder(value: Any, option: dataclasses.Field[Any], file: Path) -> Any:
 
 
 def _bool(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "false": False}[_text(value).lower()] if value in _BOOLEANS else _fail()
-
-
-_BOOLEANS = ("true", "false", "True", "False")
-
-
-def _fail() -> bool:
-    raise ValueError
+    return value if isinstance(value, bool) else {"true": True, "false": False}[value]
 
 
 def _int(value: Any) -> int:

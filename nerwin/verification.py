@@ -16,7 +16,7 @@ from nerwin.engine.graph import Node, apply, backward, parameter
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
-from nerwin.model import ACTIVATIONS, Model, loss, new_parameters
+from nerwin.model import ACTIVATIONS, Model, layer_names, loss, new_parameters
 from nerwin.text.vocabulary import PADDING
 
 _SEED = 0
@@ -182,8 +182,8 @@ def model_cases() -> Iterator[Case]:
         )
         rng = np.random.default_rng(_SEED)
         parameters = new_parameters(rng.normal(size=(9, 3)), Y.shape[1], options, rng)
-        for bias in parameters.keys() & {"b", "b1", "b2", "b3"}:
-            parameters[bias] = rng.normal(size=parameters[bias].shape)
+        for _, b in layer_names(len(hidden)):
+            parameters[b] = rng.normal(size=parameters[b].shape)
         touched = _touched(rows, options)
         layers = "1 hidden layer" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
         networks = "shared" if share else "separate"

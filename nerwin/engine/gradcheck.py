@@ -140,12 +140,12 @@ class _Probe:
         a, n = self.analytic, self.numeric(h, one_sided)
         error = _relative_error(a, n)
         # Two values of J, both rounded, tell nothing finer than this about the slope.
-        resolution = 8 * np.finfo(np.float64).eps * abs(self.here) / h
-        error[(error > TOLERANCE) & (abs(a - n) <= resolution)] = 0
+        noise = 8 * np.finfo(np.float64).eps * abs(self.here) / h
+        error[(error > TOLERANCE) & (abs(a - n) <= noise)] = 0
         kinks = [
             k
             for k in np.flatnonzero(error > TOLERANCE)
-            if _is_kink(a[k], functools.partial(self.at, self.entries[k]), self.here, h)
+            if _is_kink(a[k], functools.partial(self.at, self.entries[k]), self.here, h, noise)
         ]
         counted = np.delete(np.arange(len(a)), kinks)
         if not len(counted):
@@ -190,30 +190,32 @@ def _probes(
 
 
 def _relative_error(analytic: Array, numeric: Array) -> Array:
-    difference = abs(analytic - numeric)
-    largest = abs(numeric).max(initial=0)
-    scale = np.maximum(np.maximum(abs(analytic), abs(numeric)), largest)
-    error = np.divide(difference, scale, out=np.zeros_like(scale), where=difference != 0)
-    error[~np.isfinite(difference)] = np.inf
+    error = np.full(np.shape(numeric), np.inf)
+    finite = np.isfinite(analytic) & np.isfinite(numeric)
+    a, n = analytic[finite], numeric[finite]
+    scale = np.maximum(np.maximum(abs(a), abs(n)), abs(n).max(initial=0))
+    error[finite] = np.divide(abs(a - n), scale, out=np.zeros_like(scale), where=a != n)
     return error
 
 
-def _is_kink(analytic: float, at: Callable[[float], float], here: float, h: float) -> bool:
+def _is_kink(
+    analytic: float, at: Callable[[float], float], here: float, h: float, noise: float
+) -> bool:
     """Whether J bends within h of an entry, and ``analytic`` is one of its slopes there.
 
-    Where J is smooth, the slopes to the right and to the left differ by h·J″, ten times less at
-    h/10. Where it bends, their difference stays, or vanishes at once. A kink excuses only a
-    derivative that lies between the slopes close by (a subgradient), not any wrong one.
+    Where J is smooth, the slopes to the right and to the left differ by h·J″, and by a tenth of
+    that at h/10. Where it bends, the difference stays, or vanishes at once. A kink excuses only
+    a derivative between the two slopes (a subgradient), not any wrong one.
+
+    noise  what rounding can make of a slope at h
     """
 
     def slopes(step: float) -> tuple[float, float]:
         return (here - at(-step)) / step, (at(step) - here) / step
 
-    def gap(step: float) -> float:
-        left, right = slopes(step)
-        return abs(right - left)
-
-    smooth = 0.05 * gap(h) <= gap(h / 10) <= 0.2 * gap(h)
-    left, right = slopes(h / 100)
-    slack = 1e-3 * max(abs(left), abs(right))
+    left, right = slopes(h)
+    near_left, near_right = slopes(h / 10)
+    gap, near_gap = abs(right - left), abs(near_right - near_left)
+    smooth = abs(near_gap - gap / 10) <= gap / 20 + 20 * noise
+    slack = gap / 20
     return not smooth and min(left, right) - slack <= analytic <= max(left, right) + slack

@@ -272,15 +272,16 @@ def squared_error(P: Array, *, Y: Array) -> tuple[Array, Gradients]:
 def logistic_loss(S: Array, *, Y: Array) -> tuple[Array, Gradients]:
     """J = −1/B Σ y log p + (1−y) log(1−p) with p = σ(s), from the score: log(1+eˢ) − y s.
 
-    S, Y (B, T) -> scalar. The logarithm of a rounded probability is never taken. (L3, 0:10)
+    S, Y (B, T) -> scalar. (L3, 0:10) Written as max(s,0) − y s + log(1+e^−|s|), it neither
+    overflows nor loses the small loss of a score that is confidently right.
     """
     B = len(S)
 
     def dS(dJ: Array) -> Array:
         return (logistic(S) - Y) * (dJ / B)
 
-    J = (np.logaddexp(0, S).sum() - np.vdot(Y, S)) / B
-    return np.asarray(J), (dS,)
+    each = np.maximum(S, 0) - Y * S + np.log1p(np.exp(-abs(S)))
+    return np.asarray(each.sum() / B), (dS,)
 
 
 def softmax_cross_entropy(S: Array, *, labels: Indices) -> tuple[Array, Gradients]:

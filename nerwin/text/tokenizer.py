@@ -22,6 +22,8 @@ _ABBREVIATION = f"(?:{_TITLES}|{_FIRMS}|{_DATES}|{_OTHERS})"
 _SPACE_AND_PUNCTUATION = (
     r"\s\x00-/:-@\[-^`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7\u2000-\u206f\u20a0-\u20cf"
     r"\u2190-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff00-\uff0f\uff1a-\uff20\U0001f000-\U0001faff"
+    r"\u037e\u0387\u055a-\u055f\u0589\u05be\u05c0\u05c3\u05f3\u05f4\u060c\u060d\u061b\u061d-\u061f"
+    r"\u066a-\u066d\u06d4\u0964\u0965\u0970\u0e4f\u0e5a\u0e5b\u104a\u104b\u1361-\u1368\u17d4-\u17da"
 )
 _WORD = f"[^{_SPACE_AND_PUNCTUATION}]"
 _CLITIC = r"(?:s|S|re|ve|ll|d|m|RE|VE|LL|D|M)\b"
@@ -36,7 +38,7 @@ _TOKEN = re.compile(
     | (?<!\w){_ABBREVIATION}\.                                      # Mr.
     | (?:[^\W\d_]\.){{2,}}                                          # U.S.
     | (?<![\w.])[^\W\d_]\.(?=\s+[^\W\d_])                         # J. before a name
-    | [+-]?\d+(?:[.,:/-]\d+)*(?:st|nd|rd|th|s)?(?!\w)               # 1,000.5  6-3  4th
+    | [+-]?\d+(?:[.,:/-]\d+)*{_WORD}*(?:-{_WORD}+)*                  # 1,000.5  6-3  4th  3-year-old
     | (?:(?!n['’]t\b){_WORD})+(?=n['’]t\b)                          # do|n't
     | n['’]t\b
     | ['’]{_CLITIC}                                                 # Hilton|'s
@@ -46,7 +48,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-_STOP = re.compile(r"[.!?…。！？]+|\.{2,}")
+_STOP = re.compile(r"[.!?…。！？।۔؟]+")
 _CLOSING = re.compile(r"['\"’”»)\]]|''")
 
 
