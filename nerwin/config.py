@@ -172,7 +172,7 @@ def convert(option: dataclasses.Field[Any], value: Any, name: str) -> Any:
     for number in result if isinstance(result, tuple) else (result,):
         if "at_least" in limits and number < limits["at_least"]:
             raise ConfigError(f"{name}: expected at least {limits['at_least']}, not {number}")
-        if "above" in limits and not limits["above"] < number < math.inf:
+        if "above" in limits and not limits["above"] < number:
             raise ConfigError(f"{name}: expected more than {limits['above']}, not {number}")
         if "below" in limits and not number < limits["below"]:
             raise ConfigError(f"{name}: expected less than {limits['below']}, not {number}")
@@ -210,8 +210,8 @@ def _from_folder(value: Any, option: dataclasses.Field[Any], file: Path) -> Any:
     if not option.metadata.get("path") or not value:
         return value
     path = os.path.normpath(file.parent / value)
-    is_name = option.name == "vectors" and not os.path.exists(path)
-    return value if is_name else path
+    could_be_name = option.name == "vectors" and not {".", "/", os.sep} & set(value)
+    return value if could_be_name and not os.path.exists(path) else path
 
 
 def _bool(value: Any) -> bool:
@@ -228,7 +228,7 @@ def _float(value: Any) -> float:
     if isinstance(value, bool):
         raise TypeError
     number = float(value)
-    if math.isnan(number):
+    if not math.isfinite(number):
         raise ValueError
     return number
 
@@ -267,7 +267,7 @@ _CONVERTERS = {
 _EXPECTED = {
     "bool": "true or false",
     "int": "a whole number",
-    "float": "a number",
+    "float": "a finite number",
     "str": "a text",
     "tuple[int, ...]": "a whole number or a list of them",
     "tuple[str, ...]": "a list of names",

@@ -109,7 +109,8 @@ def score(gold: Spans, predicted: Spans, gold_tags: list[str], predicted_tags: l
 
 def keep_types(spans: Spans, types: Iterable[str]) -> Spans:
     """Only the entities of some types."""
-    wanted = [i for i, name in enumerate(spans.types) if name in set(types)]
+    names = set(types)
+    wanted = [i for i, name in enumerate(spans.types) if name in names]
     kept = np.isin(spans.type, wanted)
     renumber = np.full(len(spans.types) + 1, -1)
     renumber[wanted] = np.arange(len(wanted))

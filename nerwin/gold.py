@@ -14,14 +14,14 @@ from nerwin.config import DataOptions
 from nerwin.engine.types import Indices
 from nerwin.errors import ConfigError
 from nerwin.text.corpus import read_corpus
-from nerwin.text.tags import Spans, detect_scheme, ill_formed, read_tags
+from nerwin.text.tags import Spans, detect_scheme, ill_formed, read_tags, without_bilou
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Gold:
-    """Tokens, sentences (starts, see ``Corpus``), tags as they stand, and what they mean."""
+    """Tokens, sentences (starts, see ``Corpus``), tags, their scheme, and what they mean."""
 
     path: str
     sha256: str
@@ -66,7 +66,7 @@ def read_gold(path: str, options: DataOptions) -> Gold:
         tag_columns=(options.tag_column,),
         encoding=options.encoding,
     )
-    tags = corpus.tags[0]
+    tags = without_bilou(corpus.tags[0])
     if options.scheme == "auto":
         scheme, wrong = detect_scheme(tags, corpus.starts)
     else:

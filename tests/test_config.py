@@ -118,9 +118,7 @@ def test_an_unknown_override_is_refused_with_a_suggestion(section, key, message:
         ("training", "learning_rate", "fast", "a number"),
         ("training", "learning_rate", True, "a number"),
         ("training", "learning_rate", "nan", "a number"),
-        pytest.param(
-            "training", "learning_rate", 10**400, "a number|more than 0", id="beyond floats"
-        ),
+        pytest.param("training", "learning_rate", 10**400, "a finite number", id="beyond floats"),
         ("training", "learning_rate", {}, "a number"),
         ("data", "train", 5, "a text"),
         ("data", "train", {"a": 1}, "a text"),
@@ -137,7 +135,7 @@ def test_an_unknown_override_is_refused_with_a_suggestion(section, key, message:
         ("training", "batch_size", 0, "at least 1"),
         ("training", "learning_rate", 0, "more than 0"),
         ("training", "learning_rate", -1, "more than 0"),
-        ("training", "learning_rate", "inf", "more than 0"),
+        ("training", "learning_rate", "inf", "a finite number"),
         ("training", "momentum", 1, "less than 1"),
         ("training", "momentum", -0.1, "at least 0"),
         ("training", "l2", -1e-9, "at least 0"),
@@ -173,7 +171,7 @@ def test_momentum_is_refused_where_it_would_do_nothing() -> None:
         ("model", "types", [], ()),
         ("model", "share_hidden", False, False),
         ("model", "share_hidden", "false", False),
-        ("model", "share_hidden", "True", True),
+        ("model", "share_hidden", "true", True),
         ("data", "tag_column", "-2", -2),
         ("training", "learning_rate", 1, 1.0),
         ("training", "learning_rate", "1e-3", 0.001),
@@ -283,7 +281,7 @@ def test_a_file_of_ones_own_goes_before_a_shipped_one(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("name", ["", "nothing", "nothing.toml", "../configs/demo", "."])
 def test_an_unknown_configuration_is_told_which_there_are(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="nor a configuration that comes with nerwin .*demo"):
+    with pytest.raises(ConfigError, match=r"nor a configuration that comes with nerwin .*demo"):
         find_config(name)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def corpus(tmp_path: Path):
 
 def sentences(corpus: Corpus) -> list[list[str]]:
     starts = corpus.starts.tolist()
-    return [corpus.words[a:b] for a, b in zip(starts, starts[1:], strict=False)]
+    return [corpus.words[a:b] for a, b in pairwise(starts)]
 
 
 TWO = [["Paris", "Hilton"], ["sings"]]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nerwin.config import ModelOptions
 from nerwin.evaluation import Counts, Scores, evaluate, keep_types, score
 from nerwin.gold import Gold
-from nerwin.text.tags import Spans, detect_scheme, read_tags
+from nerwin.text.tags import Spans, detect_scheme, read_tags, without_bilou
 
 TAGS = ["O", *(f"{prefix}-{kind}" for prefix in "BIES" for kind in ("PER", "LOC", "ORG"))]
 
@@ -107,7 +107,7 @@ def test_kept_types_are_the_only_ones_and_complete(tags: list[str], types: set[s
 
 
 def gold_of(tags: str) -> Gold:
-    listed = tags.split()
+    listed = without_bilou(tags.split())
     starts = np.array([0, len(listed)])
     scheme = detect_scheme(listed, starts)[0]
     words = ["word"] * len(listed)

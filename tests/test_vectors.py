@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import json
@@ -9,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from textwrap import dedent
@@ -28,6 +30,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 WORDS = ["the", "Zürich", "a\u00a0b", "c\u2028", "字", "."]
 MATRIX = np.arange(18, dtype=np.float32).reshape(6, 3) / 4 - 1
 TEXT = "".join(f"{w} {' '.join(map(str, row))}\n" for w, row in zip(WORDS, MATRIX, strict=True))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files_left_open() -> Iterator[None]:
+    """They are closed here, not during somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -134,7 +143,7 @@ def test_the_check_sum_is_that_of_the_file(load) -> None:
         ("a 1 2\nb 1 x\n", ":2: ", "not a word and 2 numbers"),
         ("a 1 2\na 1 2\n\nb 1 x\n", ":4: ", "not a word and 2 numbers"),
         ("a 1 2\nb 1 2 x\n", ":2: ", ""),
-        ("a 1 2\n".encode() + b"\xff 1 2\n", ":2: ", "not UTF-8"),
+        (b"a 1 2\n\xff 1 2\n", ":2: ", "not UTF-8"),
         ("3 2\na 1 2\nb 1 2\n", ":1: ", "the header promises 3 words, the file has 2"),
         ("1 2\na 1 2\nb 1 2\n", ":1: ", "the header promises 1 words, the file has 2"),
         ("2 3\na 1 2\nb 1 2\n", ":2: ", "2 numbers where 3 are expected"),
@@ -233,7 +242,7 @@ def test_damaged_gz_files_are_named(tmp_path: Path, name: str, damage) -> None:
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.txt: no such file"):
         load_vectors(str(tmp_path / "none.txt"), cache=tmp_path)
-    with pytest.raises(DataError, match="directory|folder"):
+    with pytest.raises(DataError, match=r"directory|folder"):
         load_vectors(str(tmp_path), cache=tmp_path)
 
 
@@ -245,7 +254,7 @@ def entry_of(cache: Path) -> Path:
     return entry
 
 
-@pytest.mark.parametrize("extra", ["", "a\rb 1 2 3\n", " 1 2 3\n"])
+@pytest.mark.parametrize("extra", ["", "a\rb 1 2 3\n"])
 def test_the_second_load_comes_memory_mapped_from_the_cache(load, no_reading, extra: str) -> None:
     first = load(TEXT + extra)
     no_reading()
@@ -387,9 +396,9 @@ def test_a_download_may_be_binary_without_saying_so(downloads, tmp_path: Path) -
 
 def test_an_unknown_name_gets_a_suggestion(downloads, tmp_path: Path) -> None:
     downloads("glove-tiny-3", b"")
-    with pytest.raises(ConfigError, match="neither a file nor .*; did you mean glove-tiny-3"):
+    with pytest.raises(ConfigError, match=r"neither a file nor .*; did you mean glove-tiny-3"):
         load_vectors("glove-tiny-4", cache=tmp_path / "cache")
-    with pytest.raises(ConfigError, match="neither a file nor vectors that gensim knows$"):
+    with pytest.raises(ConfigError, match=r"neither a file nor vectors that gensim knows$"):
         load_vectors("xyz", cache=tmp_path / "cache")
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ def naive(sentences: list[list[int]], size: int) -> list[list[int]]:
 
 
 def make(sentences: list[list[int]], size: int) -> Windows:
-    rows = np.array(sum(sentences, []), np.int32)
+    rows = np.array(list(chain(*sentences)), np.int32)
     return Windows(rows, np.cumsum([0, *map(len, sentences)]), size, PADDING)
 
 

@@ -1,5 +1,5 @@
 """Words, files and tags: everything that is known of text before there are numbers.
 
 Nothing here knows of gradients. Reading order: ``corpus``, ``tags``, ``tokenizer``, ``inline``,
-``vectors``, ``vocabulary``, ``windows``.
+``vectorfiles``, ``vectors``, ``vocabulary``, ``windows``.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def read_blocks(
 
     Raises DataError with the line's number for bytes that are not in the encoding.
     """
-    check_encoding(encoding)
+    encoding = known_encoding(encoding)
     number = 0  # lines given so far
     pieces: list[bytes] = []  # of a line whose end is still to come
     while True:
@@ -81,11 +82,12 @@ def _decode(data: bytes, path: str | Path, encoding: str, number: int) -> list[s
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def check_encoding(encoding: str) -> None:
-    """Raise ConfigError unless the encoding exists and keeps ASCII's line ends."""
+def known_encoding(name: str) -> str:
+    """An encoding by its usual name. Raises ConfigError unless its newline is ASCII's."""
     try:
+        encoding = codecs.lookup(name).name.removesuffix("-sig")  # a BOM is dropped in any case
         if "\n".encode(encoding) == b"\n":
-            return
-    except LookupError:
-        raise ConfigError(f"unknown encoding {encoding!r}") from None
-    raise ConfigError(f"encoding {encoding!r} is not supported: convert the file to UTF-8 first")
+            return encoding
+    except (LookupError, ValueError):
+        raise ConfigError(f"unknown encoding {name!r}") from None
+    raise ConfigError(f"encoding {name!r} is not supported: convert the file to UTF-8 first")

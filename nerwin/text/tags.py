@@ -70,10 +70,8 @@ def read_tags(tags: Sequence[str], starts: Indices) -> Spans:
         | (before == _S)
     )
     start = np.flatnonzero(begins)
-    # An entity ends where the next token is outside, begins another one, or opens a sentence.
-    stops = begins | (prefix == _O)
-    stops[starts[:-1]] = True
-    stop = np.append(np.flatnonzero(stops), len(tags))
+    # An entity ends where the next token is outside, or begins another one.
+    stop = np.append(np.flatnonzero(begins | (prefix == _O)), len(tags))
     end = stop[np.searchsorted(stop, start, side="right")]
     return Spans(start, end, kind[start], types)
 
@@ -103,10 +101,14 @@ def detect_scheme(tags: Sequence[str], starts: Indices) -> tuple[str, int]:
 def ill_formed(tags: Sequence[str], starts: Indices, scheme: str) -> int:
     """How many of the tags ``scheme`` would not have written for the entities that they mean."""
     written = write_tags(read_tags(tags, starts), starts, scheme)
-    bilou = str.maketrans("LU", "ES")
-    return sum(
-        a != b and a[0].translate(bilou) + a[1:] != b for a, b in zip(tags, written, strict=True)
-    )
+    return sum(a != b for a, b in zip(without_bilou(tags), written, strict=True))
+
+
+def without_bilou(tags: Sequence[str]) -> list[str]:
+    """The same tags with BIOES's letters for the end and the single word where BILOU's stood."""
+    new = {"L": "E", "U": "S"}
+    names = {tag: new.get(tag[0], tag[0]) + tag[1:] for tag in set(tags)}
+    return [names[tag] for tag in tags]
 
 
 def _shifted(prefix: NDArray[np.int8], starts: Indices) -> NDArray[np.int8]:

@@ -38,10 +38,6 @@ class Vocabulary:
     def __contains__(self, word: str) -> bool:
         return word in self._row
 
-    def row(self, token: str) -> int:
-        """The row of one token."""
-        return self._cache[token]
-
     def rows(self, tokens: Sequence[str]) -> Indices:
         """The rows of many tokens, (N,) int32."""
         rows = np.fromiter(map(self._cache.__getitem__, tokens), np.int32, len(tokens))
