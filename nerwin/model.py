@@ -7,7 +7,7 @@ x → W x + b → f → uᵀh → logistic gives the probability of each entity 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from nerwin.config import ModelOptions
 from nerwin.engine import ops
 from nerwin.engine.graph import Node, apply, constant, parameter
 from nerwin.engine.types import Array, Indices
-from nerwin.text.vocabulary import PADDING, SPECIAL, Vocabulary
+from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 from nerwin.text.windows import Windows
 
 Parameters = dict[str, Array]
@@ -102,6 +102,31 @@ def parameter_nodes(parameters: Parameters, options: ModelOptions) -> dict[str, 
         name: (constant if name in fixed else parameter)(value, name)
         for name, value in parameters.items()
     }
+
+
+def new_table(
+    words: Sequence[str],
+    vectors: Array,
+    tokens: Sequence[str],
+    options: ModelOptions,
+    rng: np.random.Generator,
+) -> tuple[Vocabulary, Array, Array]:
+    """A vocabulary, E for the words that ``tokens`` use, and the vectors of the other words.
+
+    vectors  (V, D), row i for words[i]
+    The unknown word starts as the mean of all vectors, a learned padding at random with their
+    spread.
+    """
+    used = np.unique(Vocabulary(words).rows(tokens)).astype(np.intp)
+    used = used[used >= len(SPECIAL)] - len(SPECIAL)
+    others = np.delete(np.arange(len(words)), used)
+    E = np.zeros((len(SPECIAL) + len(used), vectors.shape[1]), np.float32)
+    E[UNKNOWN] = vectors.mean(axis=0)
+    if options.padding == "learned":
+        E[PADDING] = rng.normal(0, vectors[:1000].std(), vectors.shape[1])
+    E[len(SPECIAL) :] = vectors[used]
+    ordered = [words[i] for i in (*used.tolist(), *others.tolist())]
+    return Vocabulary(ordered), E, vectors[others]
 
 
 def new_parameters(

@@ -31,9 +31,8 @@ from nerwin.engine.types import Array, Indices
 from nerwin.errors import ConfigError, NerwinError
 from nerwin.evaluation import Scores, evaluate
 from nerwin.gold import Gold, read_gold
-from nerwin.model import Model, loss, new_parameters, parameter_nodes
+from nerwin.model import Model, loss, new_parameters, new_table, parameter_nodes
 from nerwin.text.vectors import load_vectors
-from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
 Progress = Callable[[int, int], None]  # windows done, windows in all epochs
 
@@ -113,7 +112,8 @@ class Run:
         if not types:
             raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
         rng = np.random.default_rng(config.training.seed)
-        vocabulary, E, untouched, sha256 = _make_table(config, train.words, rng)
+        words, vectors, sha256 = _words_and_vectors(config.data, train.words, rng)
+        vocabulary, E, untouched = new_table(words, vectors, train.words, config.model, rng)
         parameters = new_parameters(E, len(types), config.model, rng)
         model = Model(config.model, types, vocabulary, parameters, untouched)
         provenance = {
@@ -307,27 +307,6 @@ def _read_splits(config: Config) -> tuple[Gold, Gold | None]:
         raise ConfigError(f"{test}: no such file")  # now, not after an hour of training
     train = read_gold(config.data.train, config.data)
     return train, read_gold(config.data.dev, config.data) if config.data.dev else None
-
-
-def _make_table(
-    config: Config, tokens: list[str], rng: np.random.Generator
-) -> tuple[Vocabulary, Array, Array, str]:
-    """The vocabulary, E, the untouched vectors, and the SHA-256 of where they came from.
-
-    E has the special rows and those that training tokens use. The unknown word starts as the
-    mean of all vectors, a learned padding at random, with the vectors' spread.
-    """
-    words, matrix, sha256 = _words_and_vectors(config.data, tokens, rng)
-    used = np.unique(Vocabulary(words).rows(tokens)).astype(np.intp)
-    used = used[used >= len(SPECIAL)] - len(SPECIAL)
-    untouched = np.delete(np.arange(len(words)), used)
-    E = np.empty((len(SPECIAL) + len(used), matrix.shape[1]), np.float32)
-    E[UNKNOWN] = matrix.mean(axis=0)
-    zero = config.model.padding == "zero"
-    E[PADDING] = 0 if zero else rng.normal(0, matrix[:1000].std(), matrix.shape[1])
-    E[len(SPECIAL) :] = matrix[used]
-    ordered = Vocabulary([words[i] for i in (*used.tolist(), *untouched.tolist())])
-    return ordered, E, matrix[untouched], sha256
 
 
 def _words_and_vectors(

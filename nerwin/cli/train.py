@@ -173,8 +173,8 @@ def _introduce(run: Run) -> None:
         f"train    {_corpus(about['train'])}",
         f"types    {', '.join(run.model.types)}",
         f"vectors  {about['vectors']['source']}: {about['vectors']['words']:,} words",
-        f"         of the training tokens {found['exact']} are found as they are, {found['lower']} in "
-        f"lower case, {found['digits']} by digits; {found['unknown']} are unknown",
+        f"         {found['exact']} of the training tokens are found as they are, "
+        f"{found['lower']} in lower case, {found['digits']} by digits; {found['unknown']} are unknown",
         f"run      {run.folder}",
     ]
     if about["dev"]:
