@@ -173,8 +173,8 @@ def _introduce(run: Run) -> None:
         f"train    {_corpus(about['train'])}",
         f"types    {', '.join(run.model.types)}",
         f"vectors  {about['vectors']['source']}: {about['vectors']['words']:,} words",
-        f"         {found['exact']} of the training tokens are found as they are, "
-        f"{found['lower']} in lower case, {found['digits']} by digits; {found['unknown']} are unknown",
+        f"         training tokens: {found['exact']} found as they are, {found['lower']} in lower "
+        f"case, {found['digits']} by digits; {found['unknown']} unknown",
         f"run      {run.folder}",
     ]
     if about["dev"]:
