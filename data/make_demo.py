@@ -19,7 +19,7 @@ from nerwin.text.tokenizer import tokenize
 DEMO = Path(__file__).parent / "demo"
 SPLITS = ("train", "dev", "test")
 DIMENSIONS = 50
-MIN_COUNT = 2
+MIN_COUNT = 3
 
 
 def to_conll(source: str) -> str:
@@ -84,7 +84,7 @@ def make_vectors() -> None:
     model = Word2Vec(
         sentences,
         vector_size=DIMENSIONS,
-        window=5,
+        window=2,
         min_count=MIN_COUNT,
         sg=1,
         negative=10,
