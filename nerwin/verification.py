@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -209,7 +210,7 @@ def trained_case(model: Model, gold: Gold) -> Case:
     parameters = model.parameters | {"E": np.concatenate((E, others))}
     Y = np.eye(len(model.types) + 1)[kinds[batch], :-1]
     return Case(
-        f"trained model, {len(batch)} windows of {gold.path}",
+        f"trained model, {len(batch)} windows of {Path(gold.path).name}",
         partial(loss, rows=rows, Y=Y, options=model.options),
         {name: value.astype(np.float64) for name, value in parameters.items()},
         touched,

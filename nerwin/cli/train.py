@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -172,7 +173,7 @@ def _introduce(run: Run) -> None:
         f"nerwin {__version__}",
         f"train    {_corpus(about['train'])}",
         f"types    {', '.join(run.model.types)}",
-        f"vectors  {about['vectors']['source']}: {about['vectors']['words']:,} words",
+        f"vectors  {_short(about['vectors']['source'])}: {about['vectors']['words']:,} words",
         f"         training tokens: {found['exact']} found as they are, {found['lower']} in lower "
         f"case, {found['digits']} by digits; {found['unknown']} unknown",
         f"run      {run.folder}",
@@ -184,7 +185,15 @@ def _introduce(run: Run) -> None:
 
 def _corpus(about: dict[str, Any]) -> str:
     counts = (f"{about[what]:,} {what}" for what in ("sentences", "tokens", "entities"))
-    return f"{about['path']}: {', '.join(counts)}"
+    return f"{_short(about['path'])}: {', '.join(counts)}"
+
+
+def _short(path: str) -> str:
+    """The path as it is best read from here."""
+    try:
+        return min(os.path.relpath(path), path, key=len)
+    except ValueError:  # Windows: on another drive
+        return path
 
 
 def _train(run: Run) -> None:
