@@ -40,7 +40,7 @@ def options_page() -> str:
 
 
 def _row(option: dataclasses.Field[Any]) -> str:
-    value = option.default
+    value: Any = option.default
     single = isinstance(value, tuple) and len(value) == 1
     default = "" if value in ("", ()) else f"`{json.dumps(value[0] if single else value)}`"
     meaning = option.metadata["help"]

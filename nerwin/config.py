@@ -24,7 +24,7 @@ Override = tuple[str, str, Any]  # section, key, value
 
 
 def _option(default: Any, help: str, **limits: Any) -> Any:
-    """A field with its help. Limits: choices, at_least, above, below, path."""
+    """A field with its help. Limits: choices, at_least, above, below, path, flag_only."""
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -39,7 +39,9 @@ class DataOptions:
         "", "word vectors: a file, a name gensim can download, or none for random ones", path=True
     )
     dimensions: int = _option(50, "size of the vectors where vectors = none", at_least=1)
-    unpickle: bool = _option(False, "read vectors in gensim's own format, which can run code")
+    unpickle: bool = _option(
+        False, "read vectors in gensim's own format, which can run code", flag_only=True
+    )
     token_column: int = _option(0, "column of the token; the first is 0, the last −1")
     tag_column: int = _option(-1, "column of the tag; the first is 0, the last −1")
     scheme: str = _option(
@@ -118,6 +120,8 @@ def load_config(path: Path | None = None, overrides: Iterable[Override] = ()) ->
             for key, value in table.items():
                 name = f"{path}: {section}.{key}"
                 option = _find(section, key, name)
+                if option.metadata.get("flag_only"):
+                    raise ConfigError(f"{name}: not for files, only for the command line")
                 values[section][key] = _from_folder(convert(option, value, name), option, path)
     for section, key, value in overrides:
         name = f"{section}.{key}"
@@ -253,7 +257,7 @@ def _ints(value: Any) -> tuple[int, ...]:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(_text(part) for part in _list(value))
+    return tuple(dict.fromkeys(_text(part) for part in _list(value)))
 
 
 _CONVERTERS = {

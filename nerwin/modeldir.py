@@ -9,7 +9,8 @@
 
 The manifest names the best and the last checkpoint, with the shape, dtype and SHA-256 of every
 file. A checkpoint is written whole, then the manifest is replaced, in one step, then what it no
-longer names is removed: whenever a process is killed, the folder holds a model.
+longer names is removed: once an epoch is finished, the folder holds a model, whenever the
+process is killed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from nerwin.config import Config, from_dict
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, DataError
-from nerwin.model import Model, Parameters
+from nerwin.model import Model, Parameters, layer_names
 from nerwin.text.vocabulary import Vocabulary
 
 MANIFEST = "manifest.json"
@@ -48,7 +50,7 @@ class Manifest:
     best, last   names of checkpoints
     """
 
-    config: dict[str, Any]
+    config: Config
     types: list[str]
     provenance: dict[str, Any]
     files: dict[str, Any] = field(default_factory=dict)
@@ -64,10 +66,10 @@ def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any
     """Make the folder, which must not exist, and write what never changes."""
     folder.mkdir(parents=True)
     try:
-        manifest = Manifest(config.as_dict(), list(model.types), provenance)
-        words = "\n".join(model.vocabulary.words).encode()
-        _write(folder / "words.txt", words)
-        manifest.files["words.txt"] = {"sha256": hashlib.sha256(words).hexdigest()}
+        manifest = Manifest(config, list(model.types), provenance)
+        words = "\n".join(model.vocabulary.words)
+        write_file(folder / "words.txt", words)
+        manifest.files["words.txt"] = {"sha256": hashlib.sha256(words.encode()).hexdigest()}
         manifest.files["untouched.npy"] = _save_array(folder / "untouched.npy", model.untouched)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -75,13 +77,11 @@ def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any
     return manifest
 
 
-def remove(folder: Path) -> None:
-    """Remove a run's folder, if there is one. Raises ConfigError for any other folder."""
-    if not folder.exists():
-        return
-    if not (folder / "words.txt").exists() or not (folder / "untouched.npy").exists():
+def check_replaceable(folder: Path) -> None:
+    """Raise ConfigError if there is something in the folder's place that is not a run."""
+    is_run = (folder / "words.txt").exists() and (folder / "untouched.npy").exists()
+    if folder.exists() and not is_run:
         raise ConfigError(f"{folder}: not the folder of a run, so it is not overwritten")
-    shutil.rmtree(folder)
 
 
 def save_checkpoint(
@@ -93,16 +93,21 @@ def save_checkpoint(
     parameters: Parameters,
     optimizer: Mapping[str, State],
     best: bool,
-) -> None:
-    """Add a checkpoint as the last one, and the best one too if it is; drop what is neither."""
+) -> Manifest:
+    """Add a checkpoint as the last one, and the best one too if it is; drop what is neither.
+
+    Returns the new manifest; the old one is left as it was, in case writing fails.
+    """
     name = f"epoch-{epoch}"
     target = folder / name
     shutil.rmtree(target, ignore_errors=True)  # left by a killed process
-    (target / "optimizer").mkdir(parents=True)
+    target.mkdir()
     state = {
         f"{p}.{key}": array for p, arrays in optimizer.items() for key, array in arrays.items()
     }
-    manifest.checkpoints[name] = {
+    if state:
+        (target / "optimizer").mkdir()
+    checkpoint = {
         "epoch": epoch,
         "dev_f1": dev_f1,
         "parameters": {p: _save_array(target / f"{p}.npy", a) for p, a in parameters.items()},
@@ -110,19 +115,23 @@ def save_checkpoint(
             p: _save_array(target / "optimizer" / f"{p}.npy", a) for p, a in state.items()
         },
     }
-    manifest.last = name
-    if best:
-        manifest.best = name
-    for other in [c for c in manifest.checkpoints if c not in (manifest.best, manifest.last)]:
-        del manifest.checkpoints[other]
-    if manifest.best != name:
-        manifest.checkpoints[manifest.best]["optimizer"] = {}
-    _write(folder / MANIFEST, json.dumps(asdict(manifest), indent=2, ensure_ascii=False).encode())
+    best_name = name if best else manifest.best
+    kept = {name: checkpoint}
+    if not best:
+        kept[best_name] = manifest.checkpoints[best_name] | {"optimizer": {}}
+    manifest = replace(manifest, checkpoints=kept, best=best_name, last=name)
+    write_manifest(folder, manifest)
     for path in folder.glob("epoch-*"):
-        if path.name not in manifest.checkpoints:
+        if path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
-        elif not manifest.checkpoints[path.name]["optimizer"]:
+        elif not kept[path.name]["optimizer"]:
             shutil.rmtree(path / "optimizer", ignore_errors=True)
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace manifest.json, in one step."""
+    write_file(folder / MANIFEST, json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -141,8 +150,14 @@ def read_manifest(folder: Path) -> Manifest:
         if fields["version"] > VERSION:
             message = f"written by nerwin {fields['nerwin']} in format {fields['version']}"
             raise DataError(f"{message}; this is {__version__}: update nerwin", path)
-        return Manifest(**fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        fields["config"] = from_dict(fields["config"])
+        manifest = Manifest(**fields)
+        for checkpoint in (manifest.best, manifest.last):
+            expected = {"E", "U", *chain(*layer_names(len(manifest.config.model.hidden)))}
+            if manifest.checkpoints[checkpoint]["parameters"].keys() != expected:
+                raise DataError(f"{checkpoint} does not hold {', '.join(sorted(expected))}", path)
+        return manifest
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
 
 
@@ -156,7 +171,6 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
     manifest = read_manifest(folder)
     name = manifest.best if checkpoint == "best" else manifest.last
     with _damage(folder / MANIFEST):
-        config = from_dict(manifest.config)
         arrays = manifest.checkpoints[name]["parameters"]
         parameters = {
             p: _load_array(folder / name / f"{p}.npy", about) for p, about in arrays.items()
@@ -165,7 +179,9 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
         words = text.split("\n") if text else []
         about = manifest.files["untouched.npy"]
         untouched = _load_array(folder / "untouched.npy", about, mapped=True)
-        return Model(config.model, tuple(manifest.types), Vocabulary(words), parameters, untouched)
+        return Model(
+            manifest.config.model, tuple(manifest.types), Vocabulary(words), parameters, untouched
+        )
 
 
 def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:
@@ -222,11 +238,11 @@ def _read(path: Path, sha256: str) -> bytes:
     return content
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_file(path: Path, text: str) -> None:
     """Replace a file in one step: a reader sees the old one or the new one, whole."""
     partial = path.with_name(f"{path.name}.partial")
     with partial.open("wb") as file:
-        file.write(content)
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from typing import BinaryIO
 
 import numpy as np
@@ -82,9 +82,10 @@ class Block:
 
 def predict(model: Model, batches: Iterable[list[Record]]) -> Iterator[Block]:
     """Find the entities of many records, one batch at a time."""
-    with threadpool_limits(1, "blas"):
-        for records in batches:
-            yield predict_block(model, records)
+    for records in batches:
+        with threadpool_limits(1, "blas"):
+            block = predict_block(model, records)
+        yield block
 
 
 def predict_block(model: Model, records: list[Record]) -> Block:
@@ -122,7 +123,7 @@ def read_conll(
 ) -> Iterator[list[Record]]:
     """A column file: a record a sentence, its text the tokens with spaces between them."""
     sentences = read_sentences(read_lines(file, path, encoding), path, token_column)
-    while batch := [_tokenized_record(" ".join(s.words)) for s in islice(sentences, _SENTENCES)]:
+    while batch := [_conll_record(s.words) for s in islice(sentences, _SENTENCES)]:
         yield batch
 
 
@@ -134,6 +135,12 @@ def _text_record(line: str) -> Record:
 def _tokenized_record(line: str) -> Record:
     tokens = [match.span() for match in _FIELD.finditer(line)]
     return Record(line, tokens, [0, len(tokens)] if tokens else [0])
+
+
+def _conll_record(words: list[str]) -> Record:
+    ends = list(accumulate(len(word) + 1 for word in words))
+    tokens = [(end - 1 - len(word), end - 1) for word, end in zip(words, ends, strict=True)]
+    return Record(" ".join(words), tokens, [0, len(words)])
 
 
 # --- ways out -------------------------------------------------------------------------------

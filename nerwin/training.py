@@ -10,6 +10,7 @@ A run's folder gets, beside the model (see ``modeldir``):
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from nerwin import modeldir
-from nerwin.config import Config, DataOptions, TrainingOptions, from_dict
+from nerwin.config import Config, DataOptions, TrainingOptions
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, linear_decay
 from nerwin.engine.types import Array, Indices
@@ -68,20 +69,13 @@ class Run:
     """
 
     def __init__(
-        self,
-        folder: Path,
-        config: Config,
-        model: Model,
-        manifest: modeldir.Manifest,
-        train: Gold,
-        dev: Gold | None,
+        self, folder: Path, model: Model, manifest: modeldir.Manifest, splits: dict[str, Gold]
     ) -> None:
         self.folder = folder
-        self.config = config
         self.model = model
         self.manifest = manifest
-        self.train = train
-        self.dev = dev
+        self.splits = splits
+        config, train = self.config, splits["train"]
         self.optimizer = _make_optimizer(config.training)
         self.windows = model.windows(train.words, train.starts)
         self.kinds = train.kinds(model.types)
@@ -95,13 +89,14 @@ class Run:
         Raises ConfigError for options that do not fit, DataError for files that cannot be used.
         """
         if overwrite:
-            modeldir.remove(folder)
+            modeldir.check_replaceable(folder)
         elif folder.exists():
             raise ConfigError(
                 f"{folder}: exists already; give another --output, or say --overwrite"
             )
         config = _with_absolute_paths(config)
-        train, dev = _read_splits(config)
+        splits = _read_splits(config)
+        train = splits["train"]
         types = config.model.types or train.spans.types
         for name in types:
             if name not in train.spans.types:
@@ -117,8 +112,7 @@ class Run:
         parameters = new_parameters(E, len(types), config.model, rng)
         model = Model(config.model, types, vocabulary, parameters, untouched)
         provenance = {
-            "train": train.provenance(),
-            "dev": dev.provenance() if dev else None,
+            **{name: gold.provenance() for name, gold in splits.items()},
             "vectors": {
                 "source": config.data.vectors,
                 "sha256": sha256,
@@ -126,12 +120,14 @@ class Run:
             },
             "coverage": vocabulary.coverage(train.words),
         }
+        if overwrite and folder.exists():
+            shutil.rmtree(folder)
         manifest = modeldir.create(folder, model, config, provenance)
-        return cls(folder, config, model, manifest, train, dev)
+        return cls(folder, model, manifest, splits)
 
     def discard(self) -> None:
         """Remove the folder of a run of which no epoch was finished; there is nothing in it."""
-        if not self.last_epoch:
+        if not (self.folder / modeldir.MANIFEST).exists():
             shutil.rmtree(self.folder, ignore_errors=True)
 
     @classmethod
@@ -141,23 +137,22 @@ class Run:
         epochs  the number of epochs in all, if it is to be another than before
         """
         manifest = modeldir.read_manifest(folder)
-        config = from_dict(manifest.config)
+        config = manifest.config
         if epochs is not None:
-            config = from_dict(
-                manifest.config | {"training": manifest.config["training"] | {"epochs": epochs}}
-            )
-            manifest.config = config.as_dict()
-        train, dev = _read_splits(config)
-        for split, gold in (("train", train), ("dev", dev)):
-            before = manifest.provenance[split]
-            if (gold.provenance() if gold else None) != before:
-                path = gold.path if gold else before["path"]
-                raise NerwinError(
-                    f"{path} is not as it was when the run began; cannot go on with it"
-                )
-        run = cls(folder, config, modeldir.load_model(folder, "last"), manifest, train, dev)
+            manifest.config = replace(config, training=replace(config.training, epochs=epochs))
+            modeldir.write_manifest(folder, manifest)
+        splits = _read_splits(config)
+        for name, gold in splits.items():
+            if gold.provenance() != manifest.provenance.get(name):
+                raise NerwinError(f"{gold.path} is not as it was when the run began")
+        run = cls(folder, modeldir.load_model(folder, "last"), manifest, splits)
         run.optimizer.state = modeldir.load_optimizer_state(folder, manifest)
         return run
+
+    @property
+    def config(self) -> Config:
+        """The run's options."""
+        return self.manifest.config
 
     @property
     def last_epoch(self) -> int:
@@ -185,30 +180,26 @@ class Run:
         an epoch comes from the seed and its number, and BLAS runs on one thread, which is also
         the fastest for products of this size.
         """
-        with threadpool_limits(1, "blas"):
-            self._open_metrics()
-            while not self.done:
-                yield self._epoch(self.last_epoch + 1, progress)
+        self._open_metrics()
+        while not self.done:
+            with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
+                epoch = self._epoch(self.last_epoch + 1, progress)
+            yield epoch
 
     def finish(self) -> dict[str, Any]:
         """Measure the best epoch on dev and test, and write metrics.json; its contents."""
         model = (
             self.model if self.best_epoch == self.last_epoch else modeldir.load_model(self.folder)
         )
-        test = self.config.data.test
-        splits = {
-            "dev": self.dev,
-            "test": read_gold(test, self.config.data) if test else None,
-        }
         metrics: dict[str, Any] = {
             "epochs": self.last_epoch,
             "best_epoch": self.best_epoch,
             "seconds": round(sum(line["seconds"] for line in self._metrics()), 3),
         }
-        for name, gold in splits.items():
+        for name in ("dev", "test"):
+            gold = self.splits.get(name)
             metrics[name] = evaluate(model, gold).as_dict() if gold else None
-        with (self.folder / "metrics.json").open("w", encoding="utf-8") as file:
-            json.dump(metrics, file, indent=2)
+        modeldir.write_file(self.folder / "metrics.json", json.dumps(metrics, indent=2))
         return metrics
 
     def _epoch(self, number: int, progress: Progress) -> Epoch:
@@ -229,11 +220,12 @@ class Run:
             progress((number - 1) * n + i * options.batch_size + len(batch), options.epochs * n)
         seconds = time.perf_counter() - began
         mean = total / n
-        if not np.isfinite(mean):
+        finite = all(np.isfinite(value).all() for value in self.model.parameters.values())
+        if not np.isfinite(mean) or not finite:
             raise NerwinError(
-                f"epoch {number}: the loss is {mean}; a smaller --learning-rate may help"
+                f"epoch {number}: training diverged (loss {mean:g}); try a smaller --learning-rate"
             )
-        dev = evaluate(self.model, self.dev) if self.dev else None
+        dev = evaluate(self.model, self.splits["dev"]) if "dev" in self.splits else None
         best = self._best_f1() is None or dev is None or dev.overall.f1 > self._best_f1()
         epoch = Epoch(number, mean, rate, seconds, n / seconds, dev, best)
         self._save(epoch)
@@ -257,7 +249,9 @@ class Run:
     def _save(self, epoch: Epoch) -> None:
         with self._metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(epoch.as_dict()) + "\n")
-        modeldir.save_checkpoint(
+            file.flush()
+            os.fsync(file.fileno())
+        self.manifest = modeldir.save_checkpoint(
             self.folder,
             self.manifest,
             epoch=epoch.number,
@@ -276,17 +270,17 @@ class Run:
         if not self._metrics_path.exists():
             return []
         lines = self._metrics_path.read_text(encoding="utf-8").split("\n")[1:]
-        epochs = (json.loads(line) for line in lines if line)
-        return [epoch for epoch in epochs if epoch["epoch"] <= self.last_epoch]
+        epochs = []
+        for line in lines[: self.last_epoch]:
+            with contextlib.suppress(ValueError):  # cut off by a power cut
+                epochs.append(json.loads(line))
+        return epochs
 
     def _open_metrics(self) -> None:
         """Write the first line; after a stop, leave out what an unsaved epoch left."""
-        first = {"config": self.manifest.config, "provenance": self.manifest.provenance}
+        first = {"config": self.config.as_dict(), "provenance": self.manifest.provenance}
         lines = [first, *self._metrics()]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        partial = self._metrics_path.with_name("metrics.jsonl.partial")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, self._metrics_path)
+        modeldir.write_file(self._metrics_path, "".join(json.dumps(x) + "\n" for x in lines))
 
 
 def _with_absolute_paths(config: Config) -> Config:
@@ -299,14 +293,12 @@ def _with_absolute_paths(config: Config) -> Config:
     return replace(config, data=replace(config.data, **paths))
 
 
-def _read_splits(config: Config) -> tuple[Gold, Gold | None]:
+def _read_splits(config: Config) -> dict[str, Gold]:
+    """The gold files that are given, all of them now: not after an hour of training."""
     if not config.data.train:
         raise ConfigError("no training data: say --train FILE")
-    test = config.data.test
-    if test and not Path(test).exists():
-        raise ConfigError(f"{test}: no such file")  # now, not after an hour of training
-    train = read_gold(config.data.train, config.data)
-    return train, read_gold(config.data.dev, config.data) if config.data.dev else None
+    paths = {name: getattr(config.data, name) for name in ("train", "dev", "test")}
+    return {name: read_gold(path, config.data) for name, path in paths.items() if path}
 
 
 def _words_and_vectors(
@@ -322,6 +314,8 @@ def _words_and_vectors(
         return vectors.words, vectors.matrix, vectors.sha256
     # Words met once stay unknown: they are what the unknown word's vector is learned from.
     words = sorted(word for word, count in Counter(tokens).items() if count > 1)
+    if not words:
+        raise ConfigError("no word occurs twice in the training data: too little for vectors none")
     return words, rng.normal(0, 0.1, (len(words), options.dimensions)).astype(np.float32), ""
 
 

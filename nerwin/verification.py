@@ -196,6 +196,11 @@ def model_cases() -> Iterator[Case]:
         )
 
 
+def plain_case() -> Case:
+    """The lecture's own model, which is smooth everywhere."""
+    return next(model_cases())
+
+
 def trained_case(model: Model, gold: Gold) -> Case:
     """The model's own parameters on a batch of real windows, half of them inside entities."""
     rng = np.random.default_rng(_SEED)

@@ -95,6 +95,9 @@ def test_version() -> None:
         (["evaluate", "nowhere.conll"], "nowhere.conll: no such file"),
         (["gradcheck", "nowhere"], "no such folder"),
         (["gradcheck", "--h", "0"], "--h"),
+        (["gradcheck", "--h", "nan"], "--h"),
+        (["gradcheck", "--h", "1e-14"], "--h"),
+        (["evaluate", "a", "b", "--predicted-column", "2"], "--predicted-column"),
         (["gradcheck", "--data", DEV], "RUN"),
     ],
 )
@@ -359,6 +362,72 @@ def test_memory_does_not_grow_with_the_input(trained: Path) -> None:
         )  # fmt: skip
         peaks.append(int(done.stderr))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_tokens_with_spaces_in_them_stay_whole(trained: Path, tmp_path: Path) -> None:
+    columns = tmp_path / "columns.conll"
+    columns.write_text("New York\tNNP\nis\tVBZ\n#1\tCD\n")
+    for form in ("conll", "jsonl"):
+        result = nerwin("predict", trained, columns, "--format", form)
+        assert result.exit_code == 0
+    tokens = nerwin("predict", trained, columns).stdout.split("\n")
+    assert [line.split("\t")[0] for line in tokens if line] == ["New York", "is", "#1"]
+
+
+def test_standard_input_may_be_named_twice(trained: Path) -> None:
+    result = nerwin("predict", trained, "-", "-", input="Paris.\n")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Paris\t")
+
+
+def test_a_column_file_is_read_as_in_training(tmp_path: Path) -> None:
+    data = tmp_path / "second.conll"
+    data.write_bytes("x Zürich B-LOC\nx shines O\nx Zürich B-LOC\nx shines O\n".encode("latin-1"))
+    options = (
+        f"--train {data} --vectors none --token-column 1 --encoding latin-1 --epochs 1".split()
+    )
+    run = tmp_path / "run"
+    assert nerwin("train", *options, "-o", run).exit_code == 0
+    assert nerwin("predict", run, data).stdout.startswith("Zürich\t")
+    assert nerwin("evaluate", run, data).exit_code == 0
+
+
+def test_help_can_be_shown_in_any_encoding() -> None:
+    for name in _COMMANDS:
+        done = subprocess.run(
+            [*NERWIN, name, "--help"],
+            env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0
+        assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals on Windows")
+def test_a_terminal_gets_a_bar_and_its_cursor_back(tmp_path: Path) -> None:
+    import pty
+
+    terminal, end = pty.openpty()
+    with subprocess.Popen(
+        [*NERWIN, "train", *SMALL, "-o", str(tmp_path / "run")], stdout=subprocess.PIPE, stderr=end
+    ) as process:
+        os.close(end)
+        shown = b""
+        try:
+            while piece := os.read(terminal, 1 << 16):
+                shown += piece
+        except OSError:  # Linux tells the end of a terminal so
+            pass
+        process.communicate(timeout=60)
+    os.close(terminal)
+    assert b"training" in shown
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l")
+
+
+def test_a_configuration_cannot_allow_itself_to_run_code(tmp_path: Path) -> None:
+    config = tmp_path / "evil.toml"
+    config.write_text("[data]\nunpickle = true\n")
+    fails(nerwin("train", config), 2, "data.unpickle", "command line")
 
 
 # --- evaluate and gradcheck -----------------------------------------------------------------

@@ -299,7 +299,7 @@ def values_of(option: dataclasses.Field) -> st.SearchStrategy:
         "float": st.floats(0.001, limits.get("below", 1e6), exclude_max=True),
         "str": st.text(max_size=8),
         "tuple[int, ...]": st.lists(whole, min_size=1, max_size=3).map(tuple),
-        "tuple[str, ...]": st.lists(st.text(max_size=3), max_size=3).map(tuple),
+        "tuple[str, ...]": st.lists(st.text(max_size=3), max_size=3, unique=True).map(tuple),
     }[option.type]
 
 

@@ -112,15 +112,15 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(
     epochs = run.epochs()
     next(epochs)
     before = modeldir.load_model(tmp_path / "run")
-    save_array, write = modeldir._save_array, modeldir._write
+    save_array, write = modeldir._save_array, modeldir.write_file
 
     def full(path: Path, content: object) -> object:
         if dies_at in {path.stem, path.name}:
             raise OSError(28, "No space left on device", str(path))
-        return (write if path.name == "manifest.json" else save_array)(path, content)  # type: ignore[operator]
+        return (save_array if path.suffix == ".npy" else write)(path, content)  # type: ignore[arg-type]
 
     monkeypatch.setattr(modeldir, "_save_array", full)
-    monkeypatch.setattr(modeldir, "_write", full)
+    monkeypatch.setattr(modeldir, "write_file", full)
     with pytest.raises(OSError, match="No space"):
         next(epochs)
     monkeypatch.undo()
@@ -129,11 +129,33 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(
     assert [epoch.number for epoch in Run.resume(tmp_path / "run").epochs()] == [2, 3]
 
 
-def test_only_a_run_is_removed(trained: Path, copy: Path, tmp_path: Path) -> None:
-    other = tmp_path / "precious"
-    other.mkdir()
+def test_only_a_run_may_be_replaced(trained: Path, tmp_path: Path) -> None:
+    modeldir.check_replaceable(trained)
+    modeldir.check_replaceable(tmp_path / "nothing there")
     with pytest.raises(ConfigError, match="not the folder of a run"):
-        modeldir.remove(other)
-    modeldir.remove(copy)
-    assert other.exists()
-    assert not copy.exists()
+        modeldir.check_replaceable(tmp_path)
+
+
+def test_an_unfinished_write_of_the_first_epoch_can_be_discarded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(folder: Path, manifest: object) -> None:
+        raise OSError(28, "No space left on device", str(folder))
+
+    run = Run.start(load_config(overrides=SMALL), tmp_path / "run")
+    monkeypatch.setattr(modeldir, "write_manifest", full)
+    with pytest.raises(OSError, match="No space"):
+        next(run.epochs())
+    assert run.last_epoch == 0
+    run.discard()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"config": {"model": {"windw": 3}}}, {"checkpoints": {}}, {"best": 7}]
+)
+def test_a_manifest_that_was_tampered_with_is_told(copy: Path, change: dict[str, object]) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(DataError, match=r"manifest\.json"):
+        modeldir.load_model(copy)

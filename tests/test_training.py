@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SMALL
+from threadpoolctl import threadpool_info
 
 from nerwin import modeldir
 from nerwin.config import Config, load_config
 from nerwin.engine.graph import backward
 from nerwin.engine.rowgrad import RowGrad
-from nerwin.errors import ConfigError, NerwinError
+from nerwin.errors import ConfigError, DataError, NerwinError
 from nerwin.model import loss, parameter_nodes
 from nerwin.resources import shipped
 from nerwin.training import Run
@@ -136,6 +137,54 @@ def test_metrics_of_an_epoch_that_was_not_saved_are_dropped(tmp_path: Path) -> N
     assert [epoch["epoch"] for epoch in epochs(folder)] == [1, 2, 3]
 
 
+def test_a_line_of_metrics_that_was_cut_off_does_not_stop_a_run_from_going_on(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "run"
+    train(folder, config(patience=0))
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 4, "loss": 0.1, "lear')
+    assert [epoch.number for epoch in Run.resume(folder, epochs=4).epochs()] == [4]
+    assert [epoch["epoch"] for epoch in epochs(folder)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("bad", [("data", "train", "nowhere"), ("data", "vectors", "nowhere.txt")])
+def test_a_run_is_replaced_only_when_the_new_one_can_begin(
+    tmp_path: Path, bad: tuple[str, str, str]
+) -> None:
+    train(tmp_path / "run", config(epochs=1))
+    before = contents(tmp_path / "run")
+    with pytest.raises(ConfigError):
+        Run.start(load_config(overrides=[*SMALL, bad]), tmp_path / "run", overwrite=True)
+    assert contents(tmp_path / "run") == before
+    Run.start(config(), tmp_path / "run", overwrite=True)
+    assert contents(tmp_path / "run") != before
+
+
+def test_a_bad_test_file_is_told_before_training(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.conll"
+    bad.write_text("a\tO\nb\n")
+    with pytest.raises(DataError, match=r"bad\.conll:2"):
+        Run.start(load_config(overrides=[*SMALL, ("data", "test", str(bad))]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_vectors_none_needs_words_that_occur_twice(tmp_path: Path) -> None:
+    data = tmp_path / "short.conll"
+    data.write_text("Paris\tB-LOC\nshines\tO\n")
+    with pytest.raises(ConfigError, match="occurs twice"):
+        Run.start(load_config(overrides=[*SMALL, ("data", "train", str(data))]), tmp_path / "run")
+
+
+def test_the_callers_threads_are_left_alone_between_epochs(tmp_path: Path) -> None:
+    def threads() -> list[int]:
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    for _ in Run.start(config(), tmp_path / "run").epochs():
+        assert threads() == before
+
+
 def test_a_finished_run_goes_on_with_more_epochs_only(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(folder, config(patience=0))
@@ -192,7 +241,8 @@ def test_untouched_vectors_are_written_once(tmp_path: Path) -> None:
     assert file.stat().st_mtime_ns == before
     model = modeldir.load_model(tmp_path / "run")
     assert isinstance(model.untouched, np.memmap)
-    words = set(run.train.words) | {word.lower() for word in run.train.words}
+    words = set(run.splits["train"].words)
+    words |= {word.lower() for word in words}
     unseen = next(word for word in reversed(model.vocabulary.words) if word not in words)
     vector = model.vectors(model.vocabulary.rows([unseen]))[0]
     text = Path(options.data.vectors).read_text(encoding="utf-8")

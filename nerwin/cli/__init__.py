@@ -7,6 +7,8 @@ answers at once.
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from typing import Any
 
 import click
@@ -38,6 +40,12 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # − and θ are more than some terminals have
+                stream.reconfigure(errors="replace")
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -45,6 +53,8 @@ class _Commands(click.Group):
             raise _Failure(str(error), 2 if isinstance(error, ConfigError) else 1) from error
         except BrokenPipeError:
             raise  # click ends quietly: whoever read the output has had enough
+        except MemoryError as error:
+            raise _Failure("not enough memory", 1) from error
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise _Failure(f"{place}{error.strerror or error}", 1) from error

@@ -73,6 +73,8 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         return
     if target.exists() and not overwrite:
         raise ConfigError(f"{path}: exists already; say --overwrite to replace it")
+    if not target.parent.is_dir():
+        raise ConfigError(f"{target.parent}: no such folder")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:

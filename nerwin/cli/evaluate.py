@@ -21,14 +21,12 @@ from nerwin.errors import ConfigError
     "--token-column", type=int, help="Column of the token.  [default: as in training, or 0]"
 )
 @click.option(
-    "--tag-column", type=int, help="Column of the gold tag.  [default: as in training, or −1]"
+    "--tag-column", type=int, help="Column of the gold tag.  [default: as in training, or −2]"
 )
 @click.option(
     "--predicted-column",
     type=int,
-    default=-1,
-    show_default=True,
-    help="Without RUN: column of the predicted tag.",
+    help="Column of the predicted tag, without RUN.  [default: −1]",
 )
 @click.option("--encoding", help="Encoding of the file.  [default: as in training, or utf-8]")
 def command(
@@ -36,7 +34,7 @@ def command(
     as_json: bool,
     token_column: int | None,
     tag_column: int | None,
-    predicted_column: int,
+    predicted_column: int | None,
     encoding: str | None,
 ) -> None:
     """Measure precision, recall and F1 against gold entities.
@@ -52,15 +50,18 @@ def command(
     """
     if len(paths) > 2:
         raise click.UsageError("expected [RUN] FILE, and no more")
+    if len(paths) == 2 and predicted_column is not None:
+        raise ConfigError("--predicted-column is for a file with predictions: leave RUN out")
     if not Path(paths[-1]).exists():
         raise ConfigError(f"{paths[-1]}: no such file")
     show_log()
-    asked = {"token_column": token_column, "tag_column": tag_column, "encoding": encoding}
+    asked: dict[str, Any] = {"token_column": token_column, "tag_column": tag_column}
+    asked |= {"encoding": encoding}
     given = {name: value for name, value in asked.items() if value is not None}
     scores = (
         _of_model(Path(paths[0]), paths[1], given)
         if len(paths) == 2
-        else _of_columns(paths[0], predicted_column, given)
+        else _of_columns(paths[0], -1 if predicted_column is None else predicted_column, given)
     )
     if as_json:
         click.echo(json.dumps(scores, indent=2))
@@ -72,22 +73,21 @@ def command(
 def _of_model(run: Path, file: str, given: dict[str, Any]) -> dict[str, Any]:
     import dataclasses
 
-    from nerwin.config import from_dict
     from nerwin.evaluation import evaluate
     from nerwin.gold import read_gold
     from nerwin.modeldir import load_model, read_manifest
 
-    data = from_dict(read_manifest(run).config).data
-    gold = read_gold(file, dataclasses.replace(data, scheme="auto", **given))
+    gold = read_gold(file, dataclasses.replace(read_manifest(run).config.data, **given))
     return evaluate(load_model(run), gold).as_dict()
 
 
 def _of_columns(file: str, predicted_column: int, given: dict[str, Any]) -> dict[str, Any]:
     from nerwin.evaluation import score
     from nerwin.text.corpus import read_corpus
-    from nerwin.text.tags import read_tags
+    from nerwin.text.tags import read_tags, without_bilou
 
     columns = (given.pop("tag_column", -2), predicted_column)
     corpus = read_corpus(file, tag_columns=columns, **given)
-    gold, predicted = (read_tags(tags, corpus.starts) for tags in corpus.tags)
-    return score(gold, predicted, *corpus.tags).as_dict()
+    columns_of_tags = [without_bilou(tags) for tags in corpus.tags]
+    gold, predicted = (read_tags(tags, corpus.starts) for tags in columns_of_tags)
+    return score(gold, predicted, *columns_of_tags).as_dict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,9 +38,14 @@ _CONLL_SUFFIXES = (".conll", ".iob", ".bio")
 )
 @click.option("--conll", "kind", flag_value="conll", help="Input is a column file, a token a line.")
 @click.option(
-    "--token-column", default=0, show_default=True, help="Column of the token in a column file."
+    "--token-column",
+    type=int,
+    help="Column of the token in a column file.  [default: as in training]",
 )
-@click.option("--encoding", default="utf-8", show_default=True, help="Encoding of the input.")
+@click.option(
+    "--encoding",
+    help="Encoding of the input.  [default: of a column file as in training, else utf-8]",
+)
 @click.option(
     "-o", "--output", default="-", metavar="FILE", help="Write here instead of standard output."
 )
@@ -49,8 +55,8 @@ def command(
     files: tuple[str, ...],
     output_format: str,
     kind: str | None,
-    token_column: int,
-    encoding: str,
+    token_column: int | None,
+    encoding: str | None,
     output: str,
     overwrite: bool,
 ) -> None:
@@ -68,28 +74,35 @@ def command(
         if name != "-" and not Path(name).exists():
             raise ConfigError(f"{name}: no such file")
     from nerwin import prediction
-    from nerwin.modeldir import load_model
+    from nerwin.modeldir import load_model, read_manifest
 
+    data = read_manifest(run).config.data
+    if token_column is None:
+        token_column = data.token_column
     model = load_model(run)
     write = prediction.FORMATS[output_format]
     with open_output(output, overwrite) as sink:
         for name in files or ("-",):
-            batches = _batches(name, kind, encoding, token_column)
-            for block in prediction.predict(model, batches):
+            kind_of_file = kind or _kind(name)
+            code = encoding or (data.encoding if kind_of_file == "conll" else "utf-8")
+            for block in prediction.predict(
+                model, _batches(name, kind_of_file, code, token_column)
+            ):
                 sink.write(write(block).encode())
                 sink.flush()
 
 
-def _batches(
-    name: str, kind: str | None, encoding: str, token_column: int
-) -> Iterator[list[Record]]:
+def _kind(name: str) -> str:
+    return "conll" if name.removesuffix(".gz").endswith(_CONLL_SUFFIXES) else "text"
+
+
+def _batches(name: str, kind: str, encoding: str, token_column: int) -> Iterator[list[Record]]:
     from nerwin import prediction
     from nerwin.text.files import open_binary
 
-    kind = kind or ("conll" if name.removesuffix(".gz").endswith(_CONLL_SUFFIXES) else "text")
-    file = sys.stdin.buffer if name == "-" else open_binary(name)
-    with file:
-        shown = "standard input" if name == "-" else name
+    shown = "standard input" if name == "-" else name
+    # Standard input stays open: it may be named twice.
+    with contextlib.nullcontext(sys.stdin.buffer) if name == "-" else open_binary(name) as file:
         if kind == "conll":
             yield from prediction.read_conll(file, shown, encoding, token_column)
         elif kind == "tokenized":

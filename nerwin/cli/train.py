@@ -178,7 +178,7 @@ def _introduce(run: Run) -> None:
         f"case, {found['digits']} by digits; {found['unknown']} unknown",
         f"run      {run.folder}",
     ]
-    if about["dev"]:
+    if "dev" in about:
         lines.insert(2, f"dev      {_corpus(about['dev'])}")
     click.echo("\n".join(lines) + "\n")
 
@@ -277,3 +277,5 @@ class _Bar:
 
     def __exit__(self, *_: object) -> None:
         self.clear()
+        if self.visible:
+            click.echo("\x1b[?25h", nl=False, err=True)  # the bar has hidden the cursor

@@ -44,8 +44,8 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether every checked entry is within the tolerance."""
-        return self.error <= TOLERANCE
+        """Whether there are checked entries, and every one is within the tolerance."""
+        return self.entries > 0 and self.error <= TOLERANCE
 
 
 def gradcheck(

@@ -55,7 +55,7 @@ def multiply(X: Array, Y: Array) -> tuple[Array, Gradients]:
 
 
 def maximum(X: Array, Y: Array) -> tuple[Array, Gradients]:
-    """Z = max(X, Y), element by element, of two arrays of one shape.
+    """Z = max(X, Y), element by element, broadcast as NumPy does.
 
     The gradient goes to the larger input (L3, 1:03). At a tie there is no derivative; it goes
     to X.
@@ -63,10 +63,10 @@ def maximum(X: Array, Y: Array) -> tuple[Array, Gradients]:
     from_X = np.greater_equal(X, Y)
 
     def dX(dZ: Array) -> Array:
-        return dZ * from_X
+        return _sum_to_shape(dZ * from_X, np.shape(X))
 
     def dY(dZ: Array) -> Array:
-        return dZ * ~from_X
+        return _sum_to_shape(dZ * ~from_X, np.shape(Y))
 
     return np.maximum(X, Y), (dX, dY)
 

@@ -1,8 +1,8 @@
 """CoNLL-style column files -> words, sentences, documents and tag columns.
 
 One token a line, columns between tabs or spaces, an empty line after a sentence. A line whose
-first column is -DOCSTART- opens a document. A line between two sentences that starts with # and
-has no tag in its tag column is a comment.
+first column is -DOCSTART- opens a document. A line between two sentences that starts with # and a
+space, and has no tag in its tag column, is a comment.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def read_sentences(
                 sentence = Sentence([], [[] for _ in tag_columns], False)
             sentence.opens_document |= bool(fields)
             continue
-        if not sentence.words and _is_comment(line, fields, tag_columns):
+        if not sentence.words and _is_comment(line, columns, tag_columns):
             continue
         columns = columns or _check_columns(fields, token_column, tag_columns, path, number)
         if len(fields) != columns:
@@ -122,12 +122,13 @@ def split_columns(line: str) -> list[str]:
     return [field for field in line.split(" ") if field]
 
 
-def _is_comment(line: str, fields: list[str], tag_columns: Sequence[int]) -> bool:
-    """Whether a line between sentences is no token's: it starts with # and has no tag."""
-    if not line.startswith("#"):
+def _is_comment(line: str, columns: int, tag_columns: Sequence[int]) -> bool:
+    """Whether a line between sentences is no token's, though a token may be a # too."""
+    if not f"{line} ".startswith("# ") or "\t" in line:
         return False
+    fields = split_columns(line)
     if not tag_columns:
-        return len(fields) > 1 and not is_tag(fields[-1])
+        return len(fields) != (columns or 1)
     return not all(-len(fields) <= c < len(fields) and is_tag(fields[c]) for c in tag_columns)
 
 

@@ -19,6 +19,7 @@ SCHEMES = ("IOB2", "BIOES", "IOB1", "IO")
 _O, _B, _I, _E, _S = range(5)
 _PREFIXES = {"B": _B, "I": _I, "E": _E, "L": _E, "S": _S, "U": _S}
 _LETTERS = "OBIES"
+_NO_TYPE = set("()[]\\")  # they mark entities in text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,9 @@ class Spans:
 
 def is_tag(tag: str) -> bool:
     """Whether this is a tag in any scheme: O, or B-, I-, E-, S-, L- or U- and a type."""
-    return tag == "O" or (tag[1:2] == "-" and tag[0] in _PREFIXES and len(tag) > 2)
+    if tag == "O":
+        return True
+    return tag[1:2] == "-" and tag[0] in _PREFIXES and len(tag) > 2 and not _NO_TYPE & set(tag)
 
 
 def read_tags(tags: Sequence[str], starts: Indices) -> Spans:

@@ -153,6 +153,8 @@ def _look_through(path: Path) -> _Layout:
         fields = line.count(b" ")
         if number == 1 and fields == 1 and all(f.isdigit() for f in line.split(b" ")):
             promised, dimensions = map(int, line.split(b" "))
+            if not dimensions:
+                raise DataError("the header promises vectors of no dimensions", path, number)
             continue
         if not line:
             empty.append(number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import glob
 import hashlib
 import logging
 import os
@@ -27,6 +28,7 @@ from nerwin.text.vectorfiles import PICKLED, import_gensim, read_vectors
 
 log = logging.getLogger(__name__)
 
+_READER = 1  # raised when the rules of reading change, so that no old entry is used
 _STALE = 24 * 3600  # seconds after which a half-written cache entry is taken for abandoned
 
 
@@ -63,7 +65,7 @@ def load_vectors(source: str, *, unpickle: bool = False, cache: Path | None = No
             "for a file that you trust, say --unpickle"
         )
     sha256 = _digest(path)
-    entry = (cache or cache_folder()) / f"vectors-{sha256}"
+    entry = (cache or cache_folder()) / f"vectors-{_READER}-{sha256}"
     kept = _from_cache(entry, sha256)
     if kept:
         return kept
@@ -122,13 +124,12 @@ def _download(name: str) -> Path:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of the file, and of the array that gensim saves beside a large .kv file."""
+    """SHA-256 of the file, and of the arrays that gensim saves beside a large file of its own."""
     digest = hashlib.sha256()
-    for part in (path, Path(f"{path}.vectors.npy")):
-        if part == path or part.exists():
-            with contextlib.closing(_open_raw(part)) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+    for part in (path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.*npy"))):
+        with contextlib.closing(_open_raw(part)) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 
