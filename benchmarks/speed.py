@@ -24,7 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD
-from nerwin.model import Model, loss, parameter_nodes
+from nerwin.model import Inputs, Model, parameter_nodes
 from nerwin.modeldir import load_model
 
 ROUNDS = 7
@@ -59,12 +59,13 @@ def batches(model: Model, rng: np.random.Generator, size: int, steps: int) -> fl
     parameters = {name: value.copy() for name, value in model.parameters.items()}
     width = 2 * model.options.window + 1
     rows = rng.integers(len(parameters["E"]), size=(steps, size, width))
-    Y = np.eye(len(model.types), dtype=np.float32)[rng.integers(len(model.types), size=size)]
+    labels = rng.integers(len(model.labels), size=size)
+    dense = np.zeros((size, 0), np.float32)
     optimizer = SGD()
     began = time.perf_counter()
     for step in rows:
         nodes = parameter_nodes(parameters, model.options)
-        gradients = backward(loss(nodes, step, Y, model.options))
+        gradients = backward(model.loss(nodes, Inputs(step[..., None], dense), labels))
         for name, node in nodes.items():
             optimizer.update(name, parameters[name], gradients[node], 1e-6)
     return steps * size / (time.perf_counter() - began)
@@ -123,7 +124,7 @@ def main() -> None:
             for name, _, measure in measures:
                 found[name].append(measure())
     print(
-        f"{len(model.vocabulary):,} vectors of {model.parameters['E'].shape[1]}, hidden "
+        f"{len(model.lexicon.vocabulary):,} vectors of {model.parameters['E'].shape[1]}, hidden "
         f"{model.options.hidden}; {tokens:,} tokens; {os.cpu_count()} cores, {platform.machine()}, "
         f"Python {platform.python_version()}, NumPy {np.__version__}; median of {ROUNDS}\n"
     )

@@ -60,12 +60,47 @@ class ModelOptions:
     hidden: tuple[int, ...] = _option((100,), "hidden units, or a list: one layer each", at_least=1)
     share_hidden: bool = _option(True, "one hidden layer for all types, or a network per type")
     activation: str = _option("sigmoid", "nonlinearity", choices=("sigmoid", "tanh", "relu"))
-    loss: str = _option("logistic", "loss of each scorer", choices=("logistic", "squared"))
+    tags: str = _option(
+        "IO",
+        "a scorer for each type (IO), or for each type's beginning, inside, end and single word",
+        choices=("IO", "BIOES"),
+    )
+    loss: str = _option(
+        "logistic",
+        "each scorer's own loss, or one for all: softmax, or the sentence's likelihood",
+        choices=("logistic", "squared", "softmax", "crf"),
+    )
     padding: str = _option(
         "learned", "vector of the places past a sentence's ends", choices=("learned", "zero")
     )
     types: tuple[str, ...] = _option((), "entity types to learn; none given: all in the data")
     update_vectors: bool = _option(True, "train the word vectors too")
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """What x holds beside word vectors: sizes of small trained vectors; 0 for none."""
+
+    capitals: int = _option(0, "size for the class of capitalisation", at_least=0)
+    shape: int = _option(0, "size for the shape, Xx-dd", at_least=0)
+    prefixes: int = _option(0, "size for each prefix of 2, 3 and 4 characters", at_least=0)
+    suffixes: int = _option(0, "size for each suffix of 2, 3 and 4 characters", at_least=0)
+    cased: int = _option(0, "size for the word as it is written", at_least=0)
+    clusters: int = _option(
+        0, "size for the word's cluster among 100, and among 1000, of the vectors", at_least=0
+    )
+    documents: bool = _option(False, "what the rest of the document tells of the word")
+
+    def sizes(self) -> dict[str, int]:
+        """Feature of a token -> size of its vectors, of those that are wanted."""
+        sizes = {
+            "capitals": self.capitals,
+            "shape": self.shape,
+            **{f"prefix{n}": self.prefixes for n in (2, 3, 4)},
+            **{f"suffix{n}": self.suffixes for n in (2, 3, 4)},
+            "cased": self.cased,
+        }
+        return {name: size for name, size in sizes.items() if size}
 
 
 @dataclass(frozen=True)
@@ -76,8 +111,21 @@ class TrainingOptions:
     batch_size: int = _option(32, "windows in a batch", at_least=1)
     optimizer: str = _option("sgd", "update rule", choices=("sgd", "adagrad", "adam"))
     learning_rate: float = _option(1.0, "step size α", above=0)
+    vectors_rate: float = _option(
+        1.0, "learning rate of the word vectors, as a multiple of α", at_least=0
+    )
     momentum: float = _option(0.0, "share of the last step kept (sgd only)", at_least=0, below=1)
     schedule: str = _option("constant", "learning rate over time", choices=("constant", "linear"))
+    dropout: float = _option(0.0, "share of x set to zero in training", at_least=0, below=1)
+    dropout_hidden: float = _option(
+        0.0, "share of the hidden units set to zero in training", at_least=0, below=1
+    )
+    word_dropout: float = _option(
+        0.0, "share of the words made unknown in training", at_least=0, below=1
+    )
+    document_dropout: float = _option(
+        0.0, "share of the words that see only their sentence in training", at_least=0, below=1
+    )
     l2: float = _option(0.0, "weight decay λ: adds λ·θ to each gradient", at_least=0)
     patience: int = _option(
         5, "stop after this many epochs without a better dev F1; 0: never", at_least=0
@@ -94,6 +142,7 @@ class Config:
     """All options, by section."""
 
     data: DataOptions = DataOptions()
+    features: FeatureOptions = FeatureOptions()
     model: ModelOptions = ModelOptions()
     training: TrainingOptions = TrainingOptions()
 

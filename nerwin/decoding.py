@@ -1,4 +1,8 @@
-"""Probabilities -> entities."""
+"""Scores -> labels -> entities, and back: what the model's scorers stand for.
+
+Label 0 is "outside". With tags IO there is a label for each type; with BIOES there are four, for
+the beginning, inside and end of an entity and for one of a single word.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nerwin.engine.crf import viterbi
 from nerwin.engine.types import Array, Indices
-from nerwin.text.tags import Spans
+from nerwin.text.tags import BEGIN, END, INSIDE, OUTSIDE, SINGLE, Spans, read_codes, write_codes
 
-THRESHOLD = 0.5
+_PREFIXES = {"IO": (INSIDE,), "BIOES": (BEGIN, INSIDE, END, SINGLE)}
+_MAY_START = {OUTSIDE, BEGIN, SINGLE}
+_MAY_END = {OUTSIDE, END, SINGLE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +27,73 @@ class Decoded:
     scores: Array
 
 
-def decode(P: Array, starts: Indices, types: tuple[str, ...]) -> Decoded:
-    """Each word takes its most probable type, if that is more probable than not; neighbouring
-    words of one type, within a sentence, join into an entity.
+@dataclass(frozen=True)
+class Labels:
+    """The labels for some types in a scheme, IO or BIOES, numbered from 0, outside."""
 
-    P       (N, T) probability of each type for each word
-    starts  (S+1,) the number of each sentence's first word, then N
+    types: tuple[str, ...]
+    scheme: str
+
+    def __len__(self) -> int:
+        return 1 + len(self.types) * len(_PREFIXES[self.scheme])
+
+    def encode(self, spans: Spans, starts: Indices) -> Indices:
+        """The label of each of ``starts[-1]`` words; entities of other types are outside: (N,)."""
+        prefix, kind = write_codes(spans, starts, self.scheme)
+        number = [self.types.index(name) if name in self.types else -1 for name in spans.types]
+        kind = np.array([*number, -1])[kind]  # the last is for words in no entity
+        place = np.zeros(len(_PREFIXES["BIOES"]) + 1, np.intp)
+        place[list(_PREFIXES[self.scheme])] = np.arange(len(_PREFIXES[self.scheme]))
+        return np.where(kind < 0, 0, 1 + kind * len(_PREFIXES[self.scheme]) + place[prefix])
+
+    def decode(self, labels: Indices, starts: Indices) -> Spans:
+        """The entities that labels (N,) mean: the inverse of ``encode``."""
+        prefix, kind = self._codes()
+        return read_codes(prefix[labels], kind[labels], starts, self.types)
+
+    def transitions(self) -> tuple[Array, Array, Array]:
+        """0 where a label may follow another (K, K), open or close a sentence (K,), else −∞."""
+        prefix, kind = (codes.tolist() for codes in self._codes())
+        K = len(self)
+        A, a, z = np.zeros((K, K), np.float32), np.zeros(K, np.float32), np.zeros(K, np.float32)
+        if self.scheme == "IO":
+            return A, a, z
+        for i in range(K):
+            for j in range(K):
+                inside = prefix[i] in {BEGIN, INSIDE}
+                goes_on = prefix[j] in {INSIDE, END} and kind[i] == kind[j]
+                if not (goes_on if inside else prefix[j] in _MAY_START):
+                    A[i, j] = -np.inf
+            a[i] = 0 if prefix[i] in _MAY_START else -np.inf
+            z[i] = 0 if prefix[i] in _MAY_END else -np.inf
+        return A, a, z
+
+    def _codes(self) -> tuple[Indices, Indices]:
+        """Prefix code and number of type of each label."""
+        prefixes = _PREFIXES[self.scheme]
+        kinds = np.repeat(np.arange(len(self.types)), len(prefixes))
+        codes = np.tile(np.array(prefixes, np.int8), len(self.types))
+        return np.append(np.int8(OUTSIDE), codes), np.append(-1, kinds)
+
+
+def best_labels(S: Array, labels: Labels, starts: Indices, path: tuple[Array, ...] = ()) -> Indices:
+    """The best allowed labels of the words of each sentence: S (N, K) -> (N,).
+
+    path  learned scores A, a, z of transitions, see ``crf``; those that are not allowed stay so
     """
-    n = len(P)
-    best = P.argmax(axis=1)
-    p = P[np.arange(n), best]
-    kind = np.where(p > THRESHOLD, best, -1)
-    changes = np.empty(n + 1, bool)
-    changes[1:-1] = kind[1:] != kind[:-1]
-    changes[starts] = True
-    borders = np.flatnonzero(changes)
-    start, end = borders[:-1], borders[1:]
-    inside = kind[start] >= 0
-    lowest = np.minimum.reduceat(p, start) if n else p
-    start, end = start[inside], end[inside]
-    return Decoded(Spans(start, end, kind[start], types), lowest[inside])
+    if labels.scheme == "IO" and not path:
+        return S.argmax(axis=1)  # every word for itself
+    A, a, z = labels.transitions()
+    if path:
+        A, a, z = A + path[0], a + path[1], z + path[2]
+    return viterbi(S, A, a, z, starts)
+
+
+def to_entities(best: Indices, P: Array, labels: Labels, starts: Indices) -> Decoded:
+    """The entities in labels (N,), scored by P (N, K), the probability of each label."""
+    spans = labels.decode(best, starts)
+    p = P[np.arange(len(P)), best]
+    borders = np.stack((spans.start, spans.end), axis=1).ravel()
+    # reduceat takes the lowest between each border and the next; every other one is an entity.
+    lowest = np.minimum.reduceat(np.append(p, 1), borders)[::2] if len(spans) else p[:0]
+    return Decoded(spans, lowest)

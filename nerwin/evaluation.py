@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nerwin.decoding import decode
 from nerwin.gold import Gold
 from nerwin.model import Model
 from nerwin.text.tags import Spans, write_tags
@@ -76,8 +75,7 @@ def evaluate(model: Model, gold: Gold) -> Scores:
     If the model was made for chosen types, gold entities of others do not count.
     """
     with threadpool_limits(1, "blas"):
-        P = model.probabilities(model.windows(gold.words, gold.starts))
-    predicted = decode(P, gold.starts, model.types).spans
+        predicted = model.predict(gold.words, gold.starts, gold.documents).spans
     spans, tags = gold.spans, gold.tags
     if model.options.types:
         spans = keep_types(spans, model.types)

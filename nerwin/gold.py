@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Gold:
-    """Tokens, sentences (starts, see ``Corpus``), tags, their scheme, and what they mean."""
+    """Tokens, sentences and documents (see ``Corpus``), tags, their scheme, and what they mean."""
 
     path: str
     sha256: str
     words: list[str]
     starts: Indices
+    documents: Indices
     tags: list[str]
     scheme: str
     spans: Spans
+
+    def alone(self) -> Gold:
+        """The same, every sentence a document of its own."""
+        return replace(self, documents=np.arange(len(self.starts)))
 
     def provenance(self) -> dict[str, Any]:
         """What a model's manifest tells of the file."""
@@ -40,17 +45,6 @@ class Gold:
             "tokens": len(self.words),
             "entities": len(self.spans),
         }
-
-    def kinds(self, types: tuple[str, ...]) -> Indices:
-        """For each token the number of its entity's type among ``types``, or −1: (N,)."""
-        number = np.array([types.index(t) if t in types else -1 for t in self.spans.types] + [-1])
-        kinds = np.full(len(self.words), -1, np.int16)
-        lengths = self.spans.end - self.spans.start
-        inside = np.arange(lengths.sum()) + np.repeat(
-            self.spans.start - np.cumsum(lengths) + lengths, lengths
-        )
-        kinds[inside] = np.repeat(number[self.spans.type], lengths)
-        return kinds
 
 
 def read_gold(path: str, options: DataOptions) -> Gold:
@@ -76,4 +70,4 @@ def read_gold(path: str, options: DataOptions) -> Gold:
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     spans = read_tags(tags, corpus.starts)
-    return Gold(path, sha256, corpus.words, corpus.starts, tags, scheme, spans)
+    return Gold(path, sha256, corpus.words, corpus.starts, corpus.documents, tags, scheme, spans)

@@ -2,7 +2,9 @@
 
 For each word, the vectors of the 2C+1 words around it are looked up in E and joined to x, and
 x → W x + b → f → uᵀh → logistic gives the probability of each entity type
-(CS224N 2021 L3, 0:07 to 0:12). The graph that trains is the graph that the gradient check checks.
+(CS224N 2021 L3, 0:07 to 0:12). A richer x has more tables, for what words look like, and numbers
+for what the document tells of the middle word. The graph that trains is the graph that the
+gradient check checks.
 """
 
 from __future__ import annotations
@@ -13,15 +15,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from nerwin.config import ModelOptions
+from nerwin.decoding import Decoded, Labels, best_labels, to_entities
 from nerwin.engine import ops
+from nerwin.engine.crf import crf_loss, marginals
 from nerwin.engine.graph import Node, apply, constant, parameter
 from nerwin.engine.types import Array, Indices
-from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
+from nerwin.text import documents as doc
+from nerwin.text.lexicon import Lexicon
+from nerwin.text.vocabulary import PADDING, SPECIAL
 from nerwin.text.windows import Windows
 
 Parameters = dict[str, Array]
+TRANSITIONS = ("A", "a", "z")
 
 _BLOCK = 4096  # windows scored at once: their hidden units stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is known of a batch of B words: the rows of the words in their windows (B, 2C+1, F),
+    one for each table, and dense numbers (B, K), of which there may be none.
+    """
+
+    rows: Indices
+    dense: Array
 
 
 @dataclass
@@ -29,133 +46,189 @@ class Model:
     """A trained or untrained classifier.
 
     parameters  E (V', D) vectors of the unknown word, the padding and the words in training data;
-                W, b of the hidden layer (W1, b1, W2, … of several); U, one column per type
+                E_… the tables of other features; W, b of the hidden layer (W1, b1, W2, … of
+                several); U, one column per scorer; A, a, z transitions of a CRF
     untouched   (V − V', D) vectors of all other words, which training never changes
+    pretrained  E before training, of which document features are made; (0, D) without them
     """
 
     options: ModelOptions
     types: tuple[str, ...]
-    vocabulary: Vocabulary
+    lexicon: Lexicon
     parameters: Parameters
     untouched: Array
+    pretrained: Array
 
-    def windows(self, tokens: list[str], starts: Indices) -> Windows:
+    @property
+    def labels(self) -> Labels:
+        """What the scorers stand for."""
+        return Labels(self.types, self.options.tags)
+
+    def windows(self, tokens: Sequence[str], starts: Indices) -> Windows:
         """The windows of all tokens; sentence i is tokens starts[i] … starts[i+1]−1."""
-        return Windows(self.vocabulary.rows(tokens), starts, self.options.window, PADDING)
+        return Windows(self.lexicon.rows(tokens), starts, self.options.window, PADDING)
 
-    def vectors(self, rows: Indices) -> Array:
-        """The vectors of some rows, in training data or not: (k,) -> (k, D)."""
-        E = self.parameters["E"]
-        trained = rows < len(E)
-        vectors = np.empty((len(rows), E.shape[1]), E.dtype)
-        vectors[trained] = E[rows[trained]]
-        vectors[~trained] = self.untouched[rows[~trained] - len(E)]
-        return vectors
+    def document_features(
+        self, tokens: Sequence[str], starts: Indices, documents: Indices
+    ) -> Array:
+        """Dense inputs (N, K) of all tokens; document i is sentences documents[i] … [i+1]−1."""
+        if not len(self.pretrained):
+            return np.zeros((len(tokens), 0), np.float32)
+        rows = self.lexicon.vocabulary.rows(tokens)
+        vectors = vectors_of(rows, self.pretrained, self.untouched)
+        return doc.document_features(tokens, vectors, starts, documents)
 
-    def probabilities(self, windows: Windows) -> Array:
-        """P (N, T): for every token, the probability of each type."""
-        P = np.empty((len(windows), len(self.types)), np.float32)
+    def loss(
+        self,
+        nodes: Mapping[str, Node],
+        inputs: Inputs,
+        labels: Indices,
+        starts: Indices | None = None,
+        dropout: Dropout | None = None,
+    ) -> Node:
+        """J, the mean loss of a batch of B windows with the right labels (B,).
+
+        nodes   one for each parameter, see ``parameter_nodes``
+        starts  where the batch's sentences start, then B; a CRF's batch is whole sentences
+        """
+        S = scores(nodes, inputs, self.lexicon.tables, self.options, dropout)
+        dtype = S.value.dtype
+        if self.options.loss == "crf":
+            path = [
+                apply(ops.add, nodes[name], constant(allowed.astype(dtype)))
+                for name, allowed in zip(TRANSITIONS, self.labels.transitions(), strict=True)
+            ]
+            return apply(crf_loss, S, *path, labels=labels, starts=starts)
+        if self.options.loss == "softmax":
+            return apply(ops.softmax_cross_entropy, S, labels=labels)
+        Y = np.eye(len(self.labels), dtype=dtype)[labels, 1:]  # "outside" has no scorer
+        if self.options.loss == "squared":
+            return apply(ops.squared_error, apply(ops.sigmoid, S), Y=Y)
+        return apply(ops.logistic_loss, S, Y=Y)
+
+    def scores(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Array:
+        """S (N, K): the score of each label for every token; that of "outside" is first."""
+        windows = self.windows(tokens, starts)
+        dense = self.document_features(tokens, starts, documents)
+        first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0
+        S = np.zeros((len(windows), len(self.labels)), np.float32)
         for start in range(0, len(windows), _BLOCK):
             block = slice(start, start + _BLOCK)
             rows, E = self.local_table(windows[block])
             nodes = {name: constant(value) for name, value in (self.parameters | {"E": E}).items()}
-            P[block] = ops.logistic(scores(nodes, rows, self.options).value)
+            made = scores(nodes, Inputs(rows, dense[block]), self.lexicon.tables, self.options)
+            S[block, first:] = made.value
+        return S
+
+    def predict(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Decoded:
+        """The entities among the tokens, with their scores."""
+        S = self.scores(tokens, starts, documents)
+        path = tuple(self.parameters[name] for name in TRANSITIONS if name in self.parameters)
+        best = best_labels(S, self.labels, starts, path)
+        return to_entities(best, self._probabilities(S, path, starts), self.labels, starts)
+
+    def _probabilities(self, S: Array, path: tuple[Array, ...], starts: Indices) -> Array:
+        """P (N, K): of each label for itself, or of all labels together, which sum to 1."""
+        if one_against_rest(self.options):
+            return ops.logistic(S)
+        if path:
+            A, a, z = (x + y for x, y in zip(path, self.labels.transitions(), strict=True))
+            return marginals(S, A, a, z, starts)
+        P = np.exp(S - S.max(axis=1, keepdims=True))
+        P /= P.sum(axis=1, keepdims=True)
         return P
 
     def local_table(self, rows: Indices) -> tuple[Indices, Array]:
-        """Windows of rows, renumbered for a table of only the rows that occur, and that table.
-
-        The special rows keep their numbers.
+        """Windows of rows, with the words renumbered for a table of only those that occur, and
+        that table. The special rows keep their numbers.
         """
+        words = rows[..., 0]
         used, local = np.unique(
-            np.concatenate((range(len(SPECIAL)), rows.ravel())), return_inverse=True
+            np.concatenate((range(len(SPECIAL)), words.ravel())), return_inverse=True
         )
-        return local[len(SPECIAL) :].reshape(rows.shape), self.vectors(used)
+        rows = rows.copy()
+        rows[..., 0] = local[len(SPECIAL) :].reshape(words.shape)
+        return rows, vectors_of(used, self.parameters["E"], self.untouched)
 
 
-def scores(nodes: Mapping[str, Node], rows: Indices, options: ModelOptions) -> Node:
-    """S (B, T), the score of each type for each window of rows (B, 2C+1)."""
-    V = apply(ops.lookup, nodes["E"], rows=rows)
-    if options.padding == "zero":
-        words = (rows != PADDING)[:, :, None].astype(nodes["E"].value.dtype)
-        V = apply(ops.multiply, V, constant(words))
-    H = apply(ops.concatenate, V)
+def vectors_of(rows: Indices, E: Array, untouched: Array) -> Array:
+    """The vectors of some rows, of the table or beyond it: (k,) -> (k, D)."""
+    trained = rows < len(E)
+    vectors = np.empty((len(rows), E.shape[1]), E.dtype)
+    vectors[trained] = E[rows[trained]]
+    vectors[~trained] = untouched[rows[~trained] - len(E)]
+    return vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Shares of x and of the hidden units that are set to zero, and what draws them.
+
+    What is left is scaled up, so that sums keep their size (Srivastava et al., 2014).
+    """
+
+    rng: np.random.Generator
+    x: float = 0.0
+    hidden: float = 0.0
+
+    def apply(self, H: Node, share: float) -> Node:
+        """H with a share of it set to zero."""
+        if not share:
+            return H
+        dtype = H.value.dtype
+        kept = self.rng.random(H.value.shape, np.float32) >= share
+        return apply(ops.multiply, H, constant(kept * dtype.type(1 / (1 - share))))
+
+
+def one_against_rest(options: ModelOptions) -> bool:
+    """Whether each scorer has a loss of its own, and "outside" is that none says yes."""
+    return options.loss in {"logistic", "squared"}
+
+
+def scores(
+    nodes: Mapping[str, Node],
+    inputs: Inputs,
+    tables: Sequence[str],
+    options: ModelOptions,
+    dropout: Dropout | None = None,
+) -> Node:
+    """S (B, T), the score of each scorer for each window."""
+    H = apply(ops.concatenate, *_parts(nodes, inputs, tables, options))
+    if dropout:
+        H = dropout.apply(H, dropout.x)
     for i, (W, b) in enumerate(layer_names(len(options.hidden))):
-        # All types' first layers read the same x: side by side they are one layer.
+        # All scorers' first layers read the same x: side by side they are one layer.
         layer = ops.affine if i == 0 or options.share_hidden else ops.grouped_affine
         H = apply(ACTIVATIONS[options.activation], apply(layer, H, nodes[W], nodes[b]))
+        if dropout:
+            H = dropout.apply(H, dropout.hidden)
     return apply(ops.scores if options.share_hidden else ops.grouped_scores, H, nodes["U"])
 
 
-def loss(nodes: Mapping[str, Node], rows: Indices, Y: Array, options: ModelOptions) -> Node:
-    """J, the mean loss of a batch of windows (B, 2C+1) with targets Y (B, T)."""
-    S = scores(nodes, rows, options)
-    if options.loss == "squared":
-        return apply(ops.squared_error, apply(ops.sigmoid, S), Y=Y)
-    return apply(ops.logistic_loss, S, Y=Y)
+def _parts(
+    nodes: Mapping[str, Node], inputs: Inputs, tables: Sequence[str], options: ModelOptions
+) -> list[Node]:
+    """What x is joined from: the vectors of every table, and the dense numbers."""
+    parts = []
+    for i, name in enumerate(tables):
+        rows = inputs.rows[..., i]
+        V = apply(ops.lookup, nodes[name], rows=rows)
+        if options.padding == "zero":
+            words = (rows != PADDING)[:, :, None].astype(V.value.dtype)
+            V = apply(ops.multiply, V, constant(words))
+        parts.append(V)
+    if inputs.dense.shape[1]:
+        parts.append(constant(inputs.dense))
+    return parts
 
 
 def parameter_nodes(parameters: Parameters, options: ModelOptions) -> dict[str, Node]:
-    """A source for each parameter; a constant one for the vectors if they are not updated."""
+    """A source for each parameter; a constant one for the word vectors if they are not updated."""
     fixed = () if options.update_vectors else ("E",)
     return {
         name: (constant if name in fixed else parameter)(value, name)
         for name, value in parameters.items()
     }
-
-
-def new_table(
-    words: Sequence[str],
-    vectors: Array,
-    tokens: Sequence[str],
-    options: ModelOptions,
-    rng: np.random.Generator,
-) -> tuple[Vocabulary, Array, Array]:
-    """A vocabulary, E for the words that ``tokens`` use, and the vectors of the other words.
-
-    vectors  (V, D), row i for words[i]
-    The unknown word starts as the mean of all vectors, a learned padding at random with their
-    spread.
-    """
-    used = np.unique(Vocabulary(words).rows(tokens)).astype(np.intp)
-    used = used[used >= len(SPECIAL)] - len(SPECIAL)
-    others = np.delete(np.arange(len(words)), used)
-    E = np.zeros((len(SPECIAL) + len(used), vectors.shape[1]), np.float32)
-    E[UNKNOWN] = vectors.mean(axis=0)
-    if options.padding == "learned":
-        E[PADDING] = rng.normal(0, vectors[:1000].std(), vectors.shape[1])
-    E[len(SPECIAL) :] = vectors[used]
-    ordered = [words[i] for i in (*used.tolist(), *others.tolist())]
-    return Vocabulary(ordered), E, vectors[others]
-
-
-def new_parameters(
-    E: Array, n_types: int, options: ModelOptions, rng: np.random.Generator
-) -> Parameters:
-    """Fresh parameters around a table of vectors E.
-
-    W and U uniform within ±√(6/(fan in + fan out)) (Glorot and Bengio, 2010), b zero.
-    """
-    groups = 1 if options.share_hidden else n_types
-
-    def uniform(*shape: int) -> Array:
-        limit = np.sqrt(6 / (shape[-2] + shape[-1]))
-        return rng.uniform(-limit, limit, shape).astype(E.dtype)
-
-    parameters = {"E": E}
-    n = (2 * options.window + 1) * E.shape[1]
-    for i, ((W, b), m) in enumerate(
-        zip(layer_names(len(options.hidden)), options.hidden, strict=True)
-    ):
-        separate = uniform(groups, n, m)
-        if i == 0:
-            parameters[W] = separate.transpose(1, 0, 2).reshape(n, groups * m)
-        else:
-            parameters[W] = separate[0] if options.share_hidden else separate
-        parameters[b] = np.zeros(groups * m, E.dtype)
-        n = m
-    parameters["U"] = uniform(n, n_types)
-    return parameters
 
 
 def layer_names(layers: int) -> list[tuple[str, str]]:

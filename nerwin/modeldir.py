@@ -3,6 +3,7 @@
     manifest.json    what the folder is: format version, options, types, provenance, checkpoints
     words.txt        the words of the vector table, one a line; line i is row i + 1 (from 1)
     untouched.npy    vectors of the words that training never touches: written once, memory-mapped
+    features.json, cluster….npy, pretrained.npy    values and rows of a richer x, if there is one
     epoch-7/         a checkpoint: one .npy per parameter (E, W, b, U)
     epoch-7/optimizer/  the optimizer's state, in the last checkpoint only: what resuming needs
     metrics.jsonl, metrics.json    see ``training``
@@ -34,6 +35,7 @@ from nerwin.engine.optim import State
 from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model, Parameters, layer_names
+from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import Vocabulary
 
 MANIFEST = "manifest.json"
@@ -45,7 +47,7 @@ VERSION = 1
 class Manifest:
     """The contents of manifest.json.
 
-    files        words.txt and untouched.npy: name -> shape, dtype, sha256
+    files        what is written once, words.txt and so on: name -> shape, dtype, sha256
     checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}
     best, last   names of checkpoints
     """
@@ -67,10 +69,20 @@ def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any
     folder.mkdir(parents=True)
     try:
         manifest = Manifest(config, list(model.types), provenance)
-        words = "\n".join(model.vocabulary.words)
-        write_file(folder / "words.txt", words)
-        manifest.files["words.txt"] = {"sha256": hashlib.sha256(words.encode()).hexdigest()}
-        manifest.files["untouched.npy"] = _save_array(folder / "untouched.npy", model.untouched)
+        lexicon = model.lexicon
+        texts = {"words.txt": "\n".join(lexicon.vocabulary.words)}
+        arrays = {"untouched.npy": model.untouched}
+        if lexicon.values:
+            texts["features.json"] = json.dumps(lexicon.values, ensure_ascii=False)
+        for name, rows in lexicon.clusters.items():
+            arrays[f"{name}.npy"] = rows.astype(np.int16)
+        if len(model.pretrained):
+            arrays["pretrained.npy"] = model.pretrained
+        for name, text in texts.items():
+            write_file(folder / name, text)
+            manifest.files[name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+        for name, array in arrays.items():
+            manifest.files[name] = _save_array(folder / name, array)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -154,7 +166,7 @@ def read_manifest(folder: Path) -> Manifest:
         manifest = Manifest(**fields)
         for checkpoint in (manifest.best, manifest.last):
             expected = {"E", "U", *chain(*layer_names(len(manifest.config.model.hidden)))}
-            if manifest.checkpoints[checkpoint]["parameters"].keys() != expected:
+            if not manifest.checkpoints[checkpoint]["parameters"].keys() >= expected:
                 raise DataError(f"{checkpoint} does not hold {', '.join(sorted(expected))}", path)
         return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
@@ -175,13 +187,23 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
         parameters = {
             p: _load_array(folder / name / f"{p}.npy", about) for p, about in arrays.items()
         }
-        text = _read(folder / "words.txt", manifest.files["words.txt"]["sha256"]).decode()
-        words = text.split("\n") if text else []
-        about = manifest.files["untouched.npy"]
-        untouched = _load_array(folder / "untouched.npy", about, mapped=True)
-        return Model(
-            manifest.config.model, tuple(manifest.types), Vocabulary(words), parameters, untouched
-        )
+        files = manifest.files
+        text = _read(folder / "words.txt", files["words.txt"]["sha256"]).decode()
+        values = {}
+        if "features.json" in files:
+            values = json.loads(_read(folder / "features.json", files["features.json"]["sha256"]))
+        clusters = {
+            name.removesuffix(".npy"): _load_array(folder / name, about)
+            for name, about in files.items()
+            if name.startswith("cluster")
+        }
+        untouched = _load_array(folder / "untouched.npy", files["untouched.npy"], mapped=True)
+        pretrained = parameters["E"][:0]
+        if "pretrained.npy" in files:
+            pretrained = _load_array(folder / "pretrained.npy", files["pretrained.npy"])
+        lexicon = Lexicon(Vocabulary(text.split("\n") if text else []), values, clusters)
+        types = tuple(manifest.types)
+        return Model(manifest.config.model, types, lexicon, parameters, untouched, pretrained)
 
 
 def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:

@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate
 from typing import BinaryIO
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nerwin.decoding import Decoded, decode
+from nerwin.decoding import Decoded
 from nerwin.model import Model
 from nerwin.text import inline
 from nerwin.text.corpus import read_sentences
@@ -20,7 +20,8 @@ from nerwin.text.files import read_blocks, read_lines
 from nerwin.text.tags import write_tags
 from nerwin.text.tokenizer import Token, split_sentences, tokenize
 
-_SENTENCES = 1000  # of a CoNLL file, in a block
+_SENTENCES = 1000  # of a CoNLL file, in a block at least
+_LONG = 10_000  # at most, even if their document goes on
 _FIELD = re.compile(r"[^ \t]+")
 
 
@@ -30,11 +31,13 @@ class Record:
 
     tokens     (start, end) of each token, in characters of the text
     sentences  where the sentences start: numbers of tokens, and their number at the end
+    goes_on    whether its document goes on with the next record
     """
 
     text: str
     tokens: list[Token]
     sentences: list[int]
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,18 @@ def predict(model: Model, batches: Iterable[list[Record]]) -> Iterator[Block]:
 def predict_block(model: Model, records: list[Record]) -> Block:
     """Find the entities of one batch of records."""
     words: list[str] = []
-    starts, bounds = [0], [0]
+    starts, bounds, documents = [0], [0], [0]
     for record in records:
         before = len(words)
         words += [record.text[start:end] for start, end in record.tokens]
         starts += [before + start for start in record.sentences[1:]]
         bounds.append(len(words))
+        if not record.goes_on:
+            documents.append(len(starts) - 1)
+    if documents[-1] < len(starts) - 1:
+        documents.append(len(starts) - 1)
     sentence_starts = np.array(starts)
-    P = model.probabilities(model.windows(words, sentence_starts))
-    decoded = decode(P, sentence_starts, model.types)
+    decoded = model.predict(words, sentence_starts, np.array(documents))
     return Block(records, words, sentence_starts, np.array(bounds), decoded)
 
 
@@ -121,10 +127,23 @@ def read_tokenized(file: BinaryIO, path: str, encoding: str = "utf-8") -> Iterat
 def read_conll(
     file: BinaryIO, path: str, encoding: str = "utf-8", token_column: int = 0
 ) -> Iterator[list[Record]]:
-    """A column file: a record a sentence, its text the tokens with spaces between them."""
+    """A column file: a record a sentence, its text the tokens with spaces between them.
+
+    A batch ends with a document, if documents are marked and not too long.
+    """
     sentences = read_sentences(read_lines(file, path, encoding), path, token_column)
-    while batch := [_conll_record(s.words) for s in islice(sentences, _SENTENCES)]:
-        yield batch
+    batch: list[Record] = []
+    words: list[str] = []
+    for sentence in sentences:
+        if words:
+            batch.append(_conll_record(words, goes_on=not sentence.opens_document))
+            opens = sentence.opens_document or len(batch) >= _LONG
+            if opens and len(batch) >= _SENTENCES:
+                yield batch
+                batch = []
+        words = sentence.words
+    if words:
+        yield [*batch, _conll_record(words)]
 
 
 def _text_record(line: str) -> Record:
@@ -137,10 +156,10 @@ def _tokenized_record(line: str) -> Record:
     return Record(line, tokens, [0, len(tokens)] if tokens else [0])
 
 
-def _conll_record(words: list[str]) -> Record:
+def _conll_record(words: list[str], *, goes_on: bool = False) -> Record:
     ends = list(accumulate(len(word) + 1 for word in words))
     tokens = [(end - 1 - len(word), end - 1) for word, end in zip(words, ends, strict=True)]
-    return Record(" ".join(words), tokens, [0, len(words)])
+    return Record(" ".join(words), tokens, [0, len(words)], goes_on)
 
 
 # --- ways out -------------------------------------------------------------------------------

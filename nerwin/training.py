@@ -25,14 +25,16 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from nerwin import modeldir
+from nerwin.batches import Batch, Batches
 from nerwin.config import Config, DataOptions, TrainingOptions
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, linear_decay
-from nerwin.engine.types import Array, Indices
+from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, NerwinError
 from nerwin.evaluation import Scores, evaluate
 from nerwin.gold import Gold, read_gold
-from nerwin.model import Model, loss, new_parameters, new_table, parameter_nodes
+from nerwin.initial import new_model
+from nerwin.model import Dropout, Model, parameter_nodes
 from nerwin.text.vectors import load_vectors
 
 Progress = Callable[[int, int], None]  # windows done, windows in all epochs
@@ -77,9 +79,7 @@ class Run:
         self.splits = splits
         config, train = self.config, splits["train"]
         self.optimizer = _make_optimizer(config.training)
-        self.windows = model.windows(train.words, train.starts)
-        self.kinds = train.kinds(model.types)
-        self.one_hot = np.eye(len(model.types) + 1, dtype=np.float32)[:, :-1]  # the last: no type
+        self.batches = Batches(model, train, config.training)
 
     @classmethod
     def start(cls, config: Config, folder: Path, *, overwrite: bool = False) -> Run:
@@ -108,9 +108,8 @@ class Run:
             raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
         rng = np.random.default_rng(config.training.seed)
         words, vectors, sha256 = _words_and_vectors(config.data, train.words, rng)
-        vocabulary, E, untouched = new_table(words, vectors, train.words, config.model, rng)
-        parameters = new_parameters(E, len(types), config.model, rng)
-        model = Model(config.model, types, vocabulary, parameters, untouched)
+        model = new_model(config, types, train.words, words, vectors, rng)
+        vocabulary = model.lexicon.vocabulary
         provenance = {
             **{name: gold.provenance() for name, gold in splits.items()},
             "vectors": {
@@ -199,25 +198,30 @@ class Run:
         for name in ("dev", "test"):
             gold = self.splits.get(name)
             metrics[name] = evaluate(model, gold).as_dict() if gold else None
+        if "dev" in self.splits and self.config.features.documents:
+            alone = evaluate(model, self.splits["dev"].alone())
+            metrics["dev_sentences_alone"] = alone.as_dict()
         modeldir.write_file(self.folder / "metrics.json", json.dumps(metrics, indent=2))
         return metrics
 
     def _epoch(self, number: int, progress: Progress) -> Epoch:
         began = time.perf_counter()
         options = self.config.training
-        n = len(self.windows)
-        batches = -(-n // options.batch_size)
-        order = np.random.default_rng((options.seed, number)).permutation(n)
-        total = 0.0
+        n = len(self.batches)
+        rng = np.random.default_rng((options.seed, number))
+        dropout = None
+        if options.dropout or options.dropout_hidden:
+            dropout = Dropout(rng, options.dropout, options.dropout_hidden)
+        total, done = 0.0, 0
         rate = options.learning_rate
-        for i in range(batches):
-            batch = order[i * options.batch_size : (i + 1) * options.batch_size]
+        for batch in self.batches.epoch(rng):
             if options.schedule == "linear":
-                step = (number - 1) * batches + i
-                rate = options.learning_rate * linear_decay(step, options.epochs * batches)
-            Y = self.one_hot[self.kinds[batch]]
-            total += len(batch) * self._step(self.windows[batch], Y, rate)
-            progress((number - 1) * n + i * options.batch_size + len(batch), options.epochs * n)
+                share = ((number - 1) * n + done) / (options.epochs * n)
+                rate = options.learning_rate * linear_decay(share)
+            size = len(batch.labels)
+            total += size * self._step(batch, rate, dropout)
+            done += size
+            progress((number - 1) * n + done, options.epochs * n)
         seconds = time.perf_counter() - began
         mean = total / n
         finite = all(np.isfinite(value).all() for value in self.model.parameters.values())
@@ -231,15 +235,16 @@ class Run:
         self._save(epoch)
         return epoch
 
-    def _step(self, rows: Indices, Y: Array, rate: float) -> float:
+    def _step(self, batch: Batch, rate: float, dropout: Dropout | None) -> float:
         """One batch: forward, backward, and a step of every parameter. Returns the batch's loss."""
         model = self.model
         nodes = parameter_nodes(model.parameters, model.options)
-        J = loss(nodes, rows, Y, model.options)
+        J = model.loss(nodes, batch.inputs, batch.labels, batch.starts, dropout)
         gradients = backward(J)
         for name, node in nodes.items():
             if node in gradients:
-                self.optimizer.update(name, model.parameters[name], gradients[node], rate)
+                own = rate * self.config.training.vectors_rate if name == "E" else rate
+                self.optimizer.update(name, model.parameters[name], gradients[node], own)
         return float(J.value)
 
     def _best_f1(self) -> Any:

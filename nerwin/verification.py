@@ -11,14 +11,17 @@ from pathlib import Path
 import numpy as np
 
 from nerwin.config import ModelOptions
+from nerwin.decoding import Labels
 from nerwin.engine import ops
 from nerwin.engine.gradcheck import STEP, Check, Loss, error_by_step, gradcheck, weighted_total
 from nerwin.engine.graph import Node, apply, backward, parameter
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
-from nerwin.model import ACTIVATIONS, Model, layer_names, loss, new_parameters
-from nerwin.text.vocabulary import PADDING
+from nerwin.initial import new_parameters
+from nerwin.model import ACTIVATIONS, Dropout, Inputs, Model
+from nerwin.text.lexicon import Lexicon
+from nerwin.text.vocabulary import PADDING, SPECIAL, Vocabulary
 
 _SEED = 0
 _GRAPHS = 6
@@ -165,35 +168,59 @@ _GRAPH_OPS: tuple[ops.Op, ...] = (*_UNARY, ops.add, ops.multiply, ops.maximum)
 
 # --- the model ------------------------------------------------------------------------------
 
+_TYPES = ("LOC", "ORG", "PER")
+
 
 def model_cases() -> Iterator[Case]:
-    """Every loss, activation, padding, shared and separate, with one and three hidden layers.
+    """Every loss, activation, padding, shared and separate, with one and three hidden layers; and
+    the losses over all labels with every feature of a richer x, and dropout.
 
     The windows hold a word twice and more, paddings, and leave some rows untouched.
     """
-    rows = np.array(
-        [[1, 1, 2, 3, 2], [1, 2, 3, 2, 4], [2, 3, 2, 4, 1], [4, 4, 4, 4, 4], [0, 7, 0, 1, 1]]
-    )
-    Y = np.eye(4)[[0, 3, 1, 2, 3], :3]  # the last column, no type, is cut off
     for name, activation, share, hidden, padding in itertools.product(
         ("logistic", "squared"), ACTIVATIONS, (True, False), ((5,), (5, 4, 3)), ("learned", "zero")
     ):
         options = ModelOptions(
             hidden=hidden, share_hidden=share, activation=activation, loss=name, padding=padding
         )
-        rng = np.random.default_rng(_SEED)
-        parameters = new_parameters(rng.normal(size=(9, 3)), Y.shape[1], options, rng)
-        for _, b in layer_names(len(hidden)):
-            parameters[b] = rng.normal(size=parameters[b].shape)
-        touched = _touched(rows, options)
         layers = "1 hidden layer" if len(hidden) == 1 else f"{len(hidden)} hidden layers"
         networks = "shared" if share else "separate"
-        yield Case(
-            f"model {name}, {activation}, {networks}, {layers}, {padding} padding",
-            partial(loss, rows=rows, Y=Y, options=options),
-            parameters,
-            touched,
-        )
+        title = f"{name}, {activation}, {networks}, {layers}, {padding} padding"
+        yield _model_case(title, options)
+    for name, tags in itertools.product(("logistic", "softmax", "crf"), ("IO", "BIOES")):
+        options = ModelOptions(hidden=(5,), activation="tanh", loss=name, tags=tags)
+        yield _model_case(f"{name}, {tags}, all features, dropout", options, rich=True)
+
+
+def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Case:
+    """A model on made-up windows; a rich one has a second table, dense numbers and dropout."""
+    rows = np.array(
+        [[1, 1, 2, 3, 2], [1, 2, 3, 2, 4], [2, 3, 2, 4, 1], [4, 4, 4, 4, 4], [0, 7, 0, 1, 1]]
+    )
+    rng = np.random.default_rng(_SEED)
+    coding = Labels(_TYPES, options.tags)
+    tables = {"E_shape": (5, 2)} if rich else {}
+    dense = rng.normal(size=(len(rows), 3 if rich else 0))
+    E = rng.normal(size=(9, 3))
+    parameters = new_parameters(E, coding, options, rng, tables, dense.shape[1])
+    for name, value in parameters.items():
+        if name[0] in "bAaz":  # zeros so far
+            parameters[name] = rng.normal(size=value.shape)
+    if options.padding == "zero":
+        E[PADDING] = 0
+    # One sentence of three words, O B-PER E-PER, and one of two, O S-LOC; as IO, O PER PER O LOC.
+    labels = np.array([0, 9, 11, 0, 4] if options.tags == "BIOES" else [0, 3, 3, 0, 1])
+    values = {"shape": ["Xx", "xx", "dd"]} if rich else {}
+    lexicon = Lexicon(Vocabulary([f"word{i}" for i in range(len(E) - len(SPECIAL))]), values)
+    model = Model(options, _TYPES, lexicon, parameters, E[:0], E[:0])
+    columns = [rows, rows % 5] if rich else [rows]
+    inputs = Inputs(np.stack(columns, axis=-1), dense)
+
+    def loss(nodes: Mapping[str, Node]) -> Node:
+        dropout = Dropout(np.random.default_rng(_SEED), 0.4, 0.5) if rich else None
+        return model.loss(nodes, inputs, labels, np.array([0, 3, 5]), dropout)
+
+    return Case(f"model {title}", loss, parameters, _touched(rows, options))
 
 
 def plain_case() -> Case:
@@ -202,21 +229,27 @@ def plain_case() -> Case:
 
 
 def trained_case(model: Model, gold: Gold) -> Case:
-    """The model's own parameters on a batch of real windows, half of them inside entities."""
-    rng = np.random.default_rng(_SEED)
-    kinds = gold.kinds(model.types)
-    inside, outside = np.flatnonzero(kinds >= 0), np.flatnonzero(kinds < 0)
-    half = _BATCH // 2
-    batch = np.concatenate((rng.permutation(inside)[:half], rng.permutation(outside)[:half]))
-    windows = model.windows(gold.words, gold.starts)[batch]
-    rows, E = model.local_table(windows)
-    touched = _touched(rows, model.options)
+    """The model's own parameters on real sentences, as many as hold a batch of windows, from the
+    first that has an entity on.
+    """
+    labels = model.labels.encode(gold.spans, gold.starts)
+    entities = np.flatnonzero(labels)
+    first = int(np.searchsorted(gold.starts, entities[0] if len(entities) else 0, "right")) - 1
+    last = int(np.searchsorted(gold.starts, gold.starts[first] + _BATCH))
+    starts = gold.starts[first : last + 1]
+    batch = np.arange(starts[0], starts[-1])
+    dense = model.document_features(gold.words, gold.starts, gold.documents)[batch]
+    rows, E = model.local_table(model.windows(gold.words, gold.starts)[batch])
+    touched = _touched(rows[..., 0], model.options)
     others = model.parameters["E"][: len(touched)]  # rows that no window points to
     parameters = model.parameters | {"E": np.concatenate((E, others))}
-    Y = np.eye(len(model.types) + 1)[kinds[batch], :-1]
+
+    def loss(nodes: Mapping[str, Node]) -> Node:
+        return model.loss(nodes, Inputs(rows, dense), labels[batch], starts - starts[0])
+
     return Case(
         f"trained model, {len(batch)} windows of {Path(gold.path).name}",
-        partial(loss, rows=rows, Y=Y, options=model.options),
+        loss,
         {name: value.astype(np.float64) for name, value in parameters.items()},
         touched,
         _ENTRIES,

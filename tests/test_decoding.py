@@ -1,8 +1,11 @@
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nerwin.decoding import decode
+from nerwin.decoding import Labels, best_labels, to_entities
+from nerwin.text.tags import read_tags
 
 TYPES = ("LOC", "ORG", "PER")
 
@@ -25,7 +28,10 @@ def naive(P, starts):
 
 
 def found(P, starts, types=TYPES):
-    decoded = decode(P, starts, types)
+    labels = Labels(types, "IO")
+    outside = np.zeros((len(P), 1), P.dtype)
+    best = best_labels(np.hstack((outside, P - P.dtype.type(0.5))), labels, starts)
+    decoded = to_entities(best, np.hstack((outside, P)), labels, starts)
     spans = decoded.spans
     assert spans.types == types
     columns = (spans.start, spans.end, spans.type, decoded.scores)
@@ -77,3 +83,66 @@ def test_an_entitys_score_is_that_of_its_least_certain_word():
 def test_no_words_and_empty_sentences_give_no_entities():
     for starts in ([0], [0, 0], [0, 0, 0]):
         assert found(np.empty((0, 3), np.float32), np.array(starts)) == []
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+
+@st.composite
+def entities_in_sentences(draw):
+    """Spans that stay within their sentences, and where those start."""
+    lengths = draw(st.lists(st.integers(1, 6), min_size=1, max_size=5))
+    starts = np.cumsum([0, *lengths])
+    tags = []
+    for length in lengths:
+        tags += draw(st.lists(st.sampled_from(TAGS), min_size=length, max_size=length))
+    return read_tags(tags, starts), starts
+
+
+TAGS = ["O", *(f"{prefix}-{name}" for prefix in "BI" for name in TYPES)]
+
+
+@given(entities_in_sentences())
+def test_bioes_labels_say_all_that_entities_are(example):
+    spans, starts = example
+    labels = Labels(TYPES, "BIOES")
+    coded = labels.encode(spans, starts)
+    again = labels.decode(coded, starts)
+    names = [[s.types[k] for k in s.type] for s in (spans, again)]
+    assert names[0] == names[1]
+    assert spans.start.tolist() == again.start.tolist()
+    assert spans.end.tolist() == again.end.tolist()
+    # And every step of theirs is allowed.
+    A, a, z = labels.transitions()
+    for first, last in pairwise(starts):
+        path = coded[first:last]
+        assert a[path[0]] == z[path[-1]] == 0
+        assert not A[path[:-1], path[1:]].any()
+
+
+@given(entities_in_sentences())
+def test_io_labels_say_which_type_each_word_has(example):
+    spans, starts = example
+    coded = Labels(TYPES, "IO").encode(spans, starts)
+    expected = [0] * starts[-1]
+    for start, end, kind in zip(spans.start, spans.end, spans.type, strict=True):
+        expected[start:end] = [1 + TYPES.index(spans.types[kind])] * (end - start)
+    assert coded.tolist() == expected
+
+
+def test_entities_of_other_types_are_outside():
+    starts = np.array([0, 3])
+    spans = read_tags(["B-PER", "B-LOC", "I-LOC"], starts)
+    assert Labels(("LOC",), "IO").encode(spans, starts).tolist() == [0, 1, 1]
+    assert Labels(("LOC",), "BIOES").encode(spans, starts).tolist() == [0, 1, 3]
+
+
+@given(st.data())
+def test_the_best_bioes_path_is_well_formed_whatever_the_scores(data):
+    labels = Labels(TYPES, "BIOES")
+    starts = np.cumsum([0, *data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=4))])
+    seed = data.draw(st.integers(0, 10_000))
+    S = np.random.default_rng(seed).normal(0, 5, (starts[-1], len(labels))).astype(np.float32)
+    best = best_labels(S, labels, starts)
+    spans = labels.decode(best, starts)
+    assert labels.encode(spans, starts).tolist() == best.tolist()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerwin.config import ModelOptions
+from nerwin.decoding import Decoded, Labels
 from nerwin.evaluation import Counts, Scores, evaluate, keep_types, score
 from nerwin.gold import Gold
 from nerwin.text.tags import Spans, detect_scheme, read_tags, without_bilou
@@ -111,18 +112,17 @@ def gold_of(tags: str) -> Gold:
     starts = np.array([0, len(listed)])
     scheme = detect_scheme(listed, starts)[0]
     words = ["word"] * len(listed)
-    return Gold("x", "", words, starts, listed, scheme, read_tags(listed, starts))
+    return Gold("x", "", words, starts, np.array([0, 1]), listed, scheme, read_tags(listed, starts))
 
 
 def oracle(kinds: list[int], types: tuple[str, ...], chosen: tuple[str, ...] = ()):
     """A model that is sure of the given type of each token; −1: of none."""
-    P = np.array([[0.9 if kind == t else 0.1 for t in range(len(types))] for kind in kinds])
-    return SimpleNamespace(
-        options=ModelOptions(types=chosen),
-        types=types,
-        windows=lambda words, starts: np.zeros((len(words), 1), int),
-        probabilities=lambda windows: P,
-    )
+    labels = Labels(types, "IO")
+
+    def predict(words, starts, documents):
+        return Decoded(labels.decode(np.array(kinds) + 1, starts), np.empty(0))
+
+    return SimpleNamespace(options=ModelOptions(types=chosen), types=types, predict=predict)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def oracle(kinds: list[int], types: tuple[str, ...], chosen: tuple[str, ...] = (
 def test_a_model_that_is_right_has_full_marks_in_every_scheme(tags: str) -> None:
     gold = gold_of(tags)
     types = ("LOC", "PER")
-    scores = evaluate(oracle(gold.kinds(types).tolist(), types), gold)
+    scores = evaluate(oracle(Labels(types, "IO").encode(gold.spans, gold.starts) - 1, types), gold)
     n = len(gold.spans)
     assert numbers(scores.overall) == (n, n, n)
     assert scores.accuracy == 1

@@ -4,15 +4,11 @@ import gzip
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nerwin.config import DataOptions
 from nerwin.errors import ConfigError, DataError
 from nerwin.gold import Gold, read_gold
-from nerwin.text.tags import read_tags
 
 TAGS = ["O", "B-PER", "I-PER", "E-PER", "S-LOC", "B-LOC", "I-ORG"]
 
@@ -25,18 +21,6 @@ def gold(tmp_path: Path):
         return read_gold(str(tmp_path / name), DataOptions(**options))
 
     return read
-
-
-@given(
-    st.lists(st.sampled_from(TAGS), max_size=20),
-    st.lists(st.sampled_from(["PER", "LOC", "ORG", "MISC"]), unique=True),
-)
-def test_kinds_are_those_of_a_loop(tags: list[str], types: list[str]) -> None:
-    starts = np.unique([0, len(tags) // 2, len(tags)])
-    spans = read_tags(tags, starts)
-    kinds = Gold("", "", tags, starts, tags, "", spans).kinds(tuple(types))
-    expected = [types.index(t[2:]) if t[2:] in types else -1 for t in tags]
-    assert kinds.tolist() == expected
 
 
 def test_a_file_with_its_entities(gold, tmp_path: Path) -> None:

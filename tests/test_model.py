@@ -1,20 +1,25 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from nerwin import model as model_module
 from nerwin.config import ModelOptions
+from nerwin.decoding import Labels
+from nerwin.engine import ops
 from nerwin.engine.graph import backward, parameter
 from nerwin.engine.rowgrad import RowGrad
+from nerwin.initial import new_parameters
 from nerwin.model import (
     ACTIVATIONS,
+    Inputs,
     Model,
     layer_names,
-    loss,
-    new_parameters,
     parameter_nodes,
+    vectors_of,
 )
+from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import PADDING, Vocabulary
 
 TRAINED = ["in", "the", "hilton", "hotel", "paris"]
@@ -35,11 +40,24 @@ def make_model(types=TYPES, seed=0, **options):
     options = ModelOptions(**({"hidden": (4,)} | options))
     rng = np.random.default_rng(seed)
     E = rng.normal(size=(2 + len(TRAINED), D)).astype(np.float32)
-    parameters = new_parameters(E, len(types), options, rng)
+    parameters = new_parameters(E, Labels(types, "IO"), options, rng)
     for _, b in layer_names(len(options.hidden)):
         parameters[b] = rng.normal(size=parameters[b].shape).astype(np.float32)
     untouched = rng.normal(size=(len(UNTOUCHED), D)).astype(np.float32)
-    return Model(options, types, Vocabulary([*TRAINED, *UNTOUCHED]), parameters, untouched)
+    lexicon = Lexicon(Vocabulary([*TRAINED, *UNTOUCHED]))
+    return Model(options, types, lexicon, parameters, untouched, E[:0])
+
+
+def probabilities(model, tokens=TOKENS, starts=STARTS):
+    S = model.scores(tokens, starts, np.arange(len(starts)))
+    assert not S[:, 0].any()  # "outside" has no scorer
+    return ops.logistic(S[:, 1:])
+
+
+def some_inputs(model):
+    """The windows, with untouched words' rows put where the table has some."""
+    rows = model.windows(TOKENS, STARTS)[:] % len(model.parameters["E"])
+    return Inputs(rows, np.zeros((len(rows), 0), np.float32))
 
 
 FORMS = [
@@ -93,32 +111,32 @@ def test_probabilities_are_those_of_one_window_and_type_at_a_time(form):
         for sentence in SENTENCES
         for i in range(len(sentence))
     ]
-    P = model.probabilities(model.windows(TOKENS, STARTS))
+    P = probabilities(model)
     assert P.dtype == np.float32
     np.testing.assert_allclose(P, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_probabilities_do_not_depend_on_how_windows_are_cut_into_blocks(monkeypatch):
     model = make_model()
-    whole = model.probabilities(model.windows(TOKENS, STARTS))
+    whole = probabilities(model)
     for block in (1, 3, 5, len(TOKENS)):
         monkeypatch.setattr(model_module, "_BLOCK", block)
-        blocks = model.probabilities(model.windows(TOKENS, STARTS))
+        blocks = probabilities(model)
         np.testing.assert_allclose(blocks, whole, rtol=1e-6)
 
 
 def test_no_token_gives_no_probability():
     model = make_model()
-    P = model.probabilities(model.windows([], np.array([0])))
+    P = probabilities(model, [], np.array([0]))
     assert P.shape == (0, len(TYPES))
 
 
 def test_a_zero_padding_does_not_depend_on_the_paddings_vector():
     for padding in ("zero", "learned"):
         model = make_model(padding=padding)
-        before = model.probabilities(model.windows(TOKENS, STARTS))
+        before = probabilities(model)
         model.parameters["E"][PADDING] += 1
-        after = model.probabilities(model.windows(TOKENS, STARTS))
+        after = probabilities(model)
         assert np.array_equal(before, after) == (padding == "zero")
 
 
@@ -140,12 +158,12 @@ def one_types_parameters(model, t):
 @pytest.mark.parametrize("hidden", [(4,), (4, 5, 2)])
 def test_separate_networks_are_as_many_models_of_one_type(hidden):
     model = make_model(share_hidden=False, hidden=hidden)
-    P = model.probabilities(model.windows(TOKENS, STARTS))
+    P = probabilities(model)
     options = ModelOptions(hidden=hidden)
     for t, name in enumerate(TYPES):
         parameters = one_types_parameters(model, t)
-        alone = Model(options, (name,), model.vocabulary, parameters, model.untouched)
-        own = alone.probabilities(alone.windows(TOKENS, STARTS))
+        alone = replace(model, options=options, types=(name,), parameters=parameters)
+        own = probabilities(alone)
         np.testing.assert_allclose(P[:, [t]], own, rtol=1e-5)
 
 
@@ -153,21 +171,22 @@ def test_separate_networks_are_as_many_models_of_one_type(hidden):
 @pytest.mark.parametrize("hidden", [(4,), (4, 5, 2)])
 def test_separate_networks_learn_as_many_models_of_one_type_do(hidden, kind):
     model = make_model(share_hidden=False, hidden=hidden, loss=kind)
-    rows = model.windows(TOKENS, STARTS)[:] % len(model.parameters["E"])
-    Y = np.random.default_rng(0).integers(0, 2, (len(rows), len(TYPES)))
+    labels = np.random.default_rng(0).integers(0, len(TYPES) + 1, len(TOKENS))
 
-    def gradients(parameters, Y, options):
+    def gradients(parameters, labels, options, types):
         nodes = {name: parameter(value.astype(float)) for name, value in parameters.items()}
-        J = loss(nodes, rows, Y, options)
+        J = replace(model, options=options, types=types).loss(nodes, some_inputs(model), labels)
         made = backward(J)
         return J.value, {name: made[node] for name, node in nodes.items()}
 
-    J, together = gradients(model.parameters, Y, model.options)
-    slices = Model(model.options, TYPES, model.vocabulary, together, model.untouched)
+    J, together = gradients(model.parameters, labels, model.options, TYPES)
+    slices = replace(model, parameters=together)
     J_sum, E_sum = 0, 0
     for t in range(len(TYPES)):
         options = ModelOptions(hidden=hidden, loss=kind)
-        J_t, alone = gradients(one_types_parameters(model, t), Y[:, [t]], options)
+        J_t, alone = gradients(
+            one_types_parameters(model, t), (labels == t + 1).astype(int), options, TYPES[t : t + 1]
+        )
         J_sum += J_t
         E_sum = alone.pop("E").dense() + E_sum
         together_t = one_types_parameters(slices, t)
@@ -184,20 +203,20 @@ def test_vectors_of_rows_in_training_and_of_untouched_ones():
     model = make_model()
     table = np.concatenate((model.parameters["E"], model.untouched))
     rows = np.array([9, 0, 3, 7, 1, 6, 9])
-    vectors = model.vectors(rows)
+    vectors = vectors_of(rows, model.parameters["E"], model.untouched)
     np.testing.assert_array_equal(vectors, table[rows])
     assert vectors.dtype == np.float32
-    assert model.vectors(rows[:0]).shape == (0, D)
+    assert vectors_of(rows[:0], model.parameters["E"], model.untouched).shape == (0, D)
 
 
 @pytest.mark.parametrize("rows", [[[8, 3, 8], [1, 9, 3]], [[1, 1, 1]], [[0, 1, 2]], [[9, 9, 8]]])
 def test_a_local_table_holds_the_rows_that_occur_and_renumbers_windows_for_it(rows):
     model = make_model()
-    rows = np.array(rows, np.int32)
+    rows = np.array(rows, np.int32)[..., None]
     local, E = model.local_table(rows)
     table = np.concatenate((model.parameters["E"], model.untouched))
     assert local.shape == rows.shape
-    np.testing.assert_array_equal(E[local], table[rows])
+    np.testing.assert_array_equal(E[local[..., 0]], table[rows[..., 0]])
     assert len(E) == len({0, 1, *rows.ravel().tolist()})
     np.testing.assert_array_equal(E[:2], table[:2])
     np.testing.assert_array_equal(local == PADDING, rows == PADDING)
@@ -206,7 +225,8 @@ def test_a_local_table_holds_the_rows_that_occur_and_renumbers_windows_for_it(ro
 def test_windows_of_words_use_the_rows_of_the_vocabulary_and_paddings_at_the_ends():
     model = make_model(window=1)
     windows = model.windows(TOKENS, STARTS)
-    np.testing.assert_array_equal(windows[np.array([0, 8, 11])], [[1, 2, 3], [1, 6, 1], [9, 7, 1]])
+    picked = windows[np.array([0, 8, 11])][..., 0]
+    np.testing.assert_array_equal(picked, [[1, 2, 3], [1, 6, 1], [9, 7, 1]])
 
 
 # --- parameters -----------------------------------------------------------------------------------
@@ -234,7 +254,7 @@ def test_windows_of_words_use_the_rows_of_the_vocabulary_and_paddings_at_the_end
 def test_new_parameters_have_these_shapes(share, hidden, shapes):
     E = np.zeros((9, 3), np.float32)
     options = ModelOptions(share_hidden=share, hidden=hidden)
-    parameters = new_parameters(E, 2, options, np.random.default_rng(0))
+    parameters = new_parameters(E, Labels(("A", "B"), "IO"), options, np.random.default_rng(0))
     assert parameters.pop("E") is E
     assert {name: value.shape for name, value in parameters.items()} == shapes
     assert {value.dtype for value in parameters.values()} == {np.dtype(np.float32)}
@@ -244,7 +264,7 @@ def test_new_parameters_have_these_shapes(share, hidden, shapes):
 def test_new_weights_fill_glorots_range_and_biases_are_zero(share):
     options = ModelOptions(hidden=(40, 30), share_hidden=share)
     E = np.zeros((9, 10), np.float32)
-    parameters = new_parameters(E, 3, options, np.random.default_rng(0))
+    parameters = new_parameters(E, Labels(TYPES, "IO"), options, np.random.default_rng(0))
     for name, fans in (("W1", 50 + 40), ("W2", 40 + 30)):
         limit = np.sqrt(6 / fans)
         assert 0.98 * limit < abs(parameters[name]).max() <= limit * (1 + 1e-6)
@@ -266,9 +286,8 @@ def test_new_parameters_are_those_of_the_rng():
 def test_fixed_vectors_get_no_gradient_and_all_other_parameters_do(update):
     model = make_model(update_vectors=update)
     nodes = parameter_nodes(model.parameters, model.options)
-    rows = model.windows(TOKENS, STARTS)[:] % len(model.parameters["E"])
-    Y = np.ones((len(rows), len(TYPES)), np.float32)
-    gradients = backward(loss(nodes, rows, Y, model.options))
+    labels = np.ones(len(TOKENS), int)
+    gradients = backward(model.loss(nodes, some_inputs(model), labels))
     assert (nodes["E"] in gradients) == update
     assert {name for name, node in nodes.items() if node in gradients} >= {"W", "b", "U"}
     assert not update or isinstance(gradients[nodes["E"]], RowGrad)
@@ -279,8 +298,7 @@ def test_fixed_vectors_get_no_gradient_and_all_other_parameters_do(update):
 def test_float32_parameters_have_float32_gradients_of_their_shape(form, kind):
     model = make_model(loss=kind, **form)
     nodes = parameter_nodes(model.parameters, model.options)
-    rows = model.windows(TOKENS, STARTS)[:] % len(model.parameters["E"])
-    J = loss(nodes, rows, np.ones((len(rows), len(TYPES)), np.float32), model.options)
+    J = model.loss(nodes, some_inputs(model), np.ones(len(TOKENS), int))
     gradients = backward(J)
     assert J.value.dtype == np.float32
     for name, node in nodes.items():

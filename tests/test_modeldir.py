@@ -45,7 +45,7 @@ def test_a_model_moves_with_its_folder(trained: Path, copy: Path) -> None:
     assert one.parameters.keys() == two.parameters.keys()
     for name, value in one.parameters.items():
         assert np.array_equal(value, two.parameters[name])
-    assert one.vocabulary.words == two.vocabulary.words
+    assert one.lexicon.vocabulary.words == two.lexicon.vocabulary.words
 
 
 def test_words_with_unusual_characters_survive(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_words_with_unusual_characters_survive(tmp_path: Path) -> None:
     options = [*SMALL, ("data", "vectors", str(vectors)), ("training", "epochs", 1)]
     for _ in Run.start(load_config(overrides=options), tmp_path / "run").epochs():
         pass
-    assert sorted(modeldir.load_model(tmp_path / "run").vocabulary.words) == sorted(words)
+    assert sorted(modeldir.load_model(tmp_path / "run").lexicon.vocabulary.words) == sorted(words)
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "words.txt", "untouched.npy", "E.npy", "W.npy"])

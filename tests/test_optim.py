@@ -184,4 +184,4 @@ def test_momentum_is_none_unless_asked_for():
 
 
 def test_the_rate_decays_linearly_from_all_of_it_towards_none():
-    assert [linear_decay(step, 4) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0]
+    assert [linear_decay(step / 4) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0]

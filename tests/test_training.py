@@ -14,7 +14,7 @@ from nerwin.config import Config, load_config
 from nerwin.engine.graph import backward
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.errors import ConfigError, DataError, NerwinError
-from nerwin.model import loss, parameter_nodes
+from nerwin.model import parameter_nodes, vectors_of
 from nerwin.resources import shipped
 from nerwin.training import Run
 
@@ -243,8 +243,9 @@ def test_untouched_vectors_are_written_once(tmp_path: Path) -> None:
     assert isinstance(model.untouched, np.memmap)
     words = set(run.splits["train"].words)
     words |= {word.lower() for word in words}
-    unseen = next(word for word in reversed(model.vocabulary.words) if word not in words)
-    vector = model.vectors(model.vocabulary.rows([unseen]))[0]
+    unseen = next(word for word in reversed(model.lexicon.vocabulary.words) if word not in words)
+    row = model.lexicon.vocabulary.rows([unseen])
+    vector = vectors_of(row, model.parameters["E"], model.untouched)[0]
     text = Path(options.data.vectors).read_text(encoding="utf-8")
     line = next(line for line in text.splitlines() if line.startswith(f"{unseen} "))
     assert np.array_equal(vector, np.array(line.split()[1:], np.float32))
@@ -275,12 +276,11 @@ def test_chosen_types_are_the_only_ones(tmp_path: Path) -> None:
 
 def test_a_step_makes_nothing_of_the_size_of_the_table(tmp_path: Path) -> None:
     run = Run.start(config(), tmp_path / "run")
-    batch = np.arange(4)
+    batch = next(run.batches.epoch(np.random.default_rng(0)))
     nodes = parameter_nodes(run.model.parameters, run.model.options)
-    J = loss(nodes, run.windows[batch], run.one_hot[run.kinds[batch]], run.model.options)
-    gradient = backward(J)[nodes["E"]]
+    gradient = backward(run.model.loss(nodes, batch.inputs, batch.labels))[nodes["E"]]
     assert isinstance(gradient, RowGrad)
-    assert len(gradient.values) <= 4 * 5
+    assert len(gradient.values) <= 32 * 5
 
 
 def test_divergence_is_told_and_leaves_no_broken_checkpoint(tmp_path: Path) -> None:

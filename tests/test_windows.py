@@ -20,9 +20,18 @@ def naive(sentences: list[list[int]], size: int) -> list[list[int]]:
     return windows
 
 
+class OneTable(Windows):
+    """Windows of the rows of a single table."""
+
+    def __getitem__(self, batch):
+        windows = super().__getitem__(batch)
+        assert windows.shape[-1] == 1
+        return windows[..., 0]
+
+
 def make(sentences: list[list[int]], size: int) -> Windows:
     rows = np.array(list(chain(*sentences)), np.int32)
-    return Windows(rows, np.cumsum([0, *map(len, sentences)]), size, PADDING)
+    return OneTable(rows[:, None], np.cumsum([0, *map(len, sentences)]), size, PADDING)
 
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=6), max_size=6), st.integers(0, 4), st.data())

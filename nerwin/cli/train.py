@@ -251,8 +251,8 @@ class _Bar:
     """A progress bar over all epochs on standard error, if a person is looking."""
 
     def __init__(self, run: Run) -> None:
-        total = run.config.training.epochs * len(run.windows)
-        self.done = run.last_epoch * len(run.windows)
+        total = run.config.training.epochs * len(run.batches)
+        self.done = run.last_epoch * len(run.batches)
         self.visible = sys.stderr.isatty() and not run.done
         self.bar = click.progressbar(
             length=total, label="training", file=sys.stderr, update_min_steps=total // 500 or 1

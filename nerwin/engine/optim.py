@@ -96,9 +96,9 @@ class Adam:
 Optimizer = SGD | AdaGrad | Adam
 
 
-def linear_decay(step: int, steps: int) -> float:
-    """The share of the learning rate left at ``step`` of ``steps``: from 1 down towards 0."""
-    return 1 - step / steps
+def linear_decay(done: float) -> float:
+    """The share of the learning rate left when a share of the training is done: from 1 to 0."""
+    return 1 - done
 
 
 def _touched(parameter: Array, gradient: Gradient, l2: float) -> tuple[Rows, Array]:

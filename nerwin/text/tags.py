@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 Indices = NDArray[np.integer]
 SCHEMES = ("IOB2", "BIOES", "IOB1", "IO")
 
-_O, _B, _I, _E, _S = range(5)
-_PREFIXES = {"B": _B, "I": _I, "E": _E, "L": _E, "S": _S, "U": _S}
-_LETTERS = "OBIES"
+OUTSIDE, BEGIN, INSIDE, END, SINGLE = range(5)  # codes of prefixes
+LETTERS = "OBIES"
+_PREFIXES = {"B": BEGIN, "I": INSIDE, "E": END, "L": END, "S": SINGLE, "U": SINGLE}
 _NO_TYPE = set("()[]\\")  # they mark entities in text
 
 
@@ -59,22 +59,27 @@ def read_tags(tags: Sequence[str], starts: Indices) -> Spans:
     types = tuple(sorted({tag[2:] for tag in distinct if tag != "O"}))
     number = {tag: i for i, tag in enumerate(distinct)}
     code = np.fromiter(map(number.__getitem__, tags), np.intp, len(tags))
-    prefix_of = np.array([_PREFIXES[t[0]] if t != "O" else _O for t in distinct], np.int8)
+    prefix_of = np.array([_PREFIXES[t[0]] if t != "O" else OUTSIDE for t in distinct], np.int8)
     type_of = np.array([types.index(t[2:]) if t != "O" else -1 for t in distinct], np.intp)
-    prefix, kind = prefix_of[code], type_of[code]
+    return read_codes(prefix_of[code], type_of[code], starts, types)
 
-    before = _shifted(prefix, starts)
-    begins = (prefix != _O) & (
-        (before == _O)
+
+def read_codes(prefix: Indices, kind: Indices, starts: Indices, types: tuple[str, ...]) -> Spans:
+    """``read_tags`` for prefix codes (N,) and numbers of types (N,), −1 outside."""
+    first = np.zeros(len(prefix) + 1, bool)
+    first[starts] = True
+    before = np.where(first[:-1], OUTSIDE, np.roll(prefix, 1))  # across no sentence's start
+    begins = (prefix != OUTSIDE) & (
+        (before == OUTSIDE)
         | (kind != np.roll(kind, 1))
-        | (prefix == _B)
-        | (prefix == _S)
-        | (before == _E)
-        | (before == _S)
+        | (prefix == BEGIN)
+        | (prefix == SINGLE)
+        | (before == END)
+        | (before == SINGLE)
     )
     start = np.flatnonzero(begins)
     # An entity ends where the next token is outside, or begins another one.
-    stop = np.append(np.flatnonzero(begins | (prefix == _O)), len(tags))
+    stop = np.append(np.flatnonzero(begins | (prefix == OUTSIDE)), len(prefix))
     end = stop[np.searchsorted(stop, start, side="right")]
     return Spans(start, end, kind[start], types)
 
@@ -84,9 +89,9 @@ def write_tags(spans: Spans, starts: Indices, scheme: str = "IOB2") -> list[str]
 
     (IO cannot part two neighbours of one type, and so loses that border.)
     """
-    prefix, kind = _write(spans, starts, scheme)
+    prefix, kind = write_codes(spans, starts, scheme)
     width = len(spans.types) + 1
-    names = [f"{letter}-{name}" for letter in _LETTERS for name in ("", *spans.types)]
+    names = [f"{letter}-{name}" for letter in LETTERS for name in ("", *spans.types)]
     names[0] = "O"
     return [names[i] for i in (prefix.astype(np.intp) * width + kind + 1).tolist()]
 
@@ -114,15 +119,8 @@ def without_bilou(tags: Sequence[str]) -> list[str]:
     return [names[tag] for tag in tags]
 
 
-def _shifted(prefix: NDArray[np.int8], starts: Indices) -> NDArray[np.int8]:
-    """The prefix of the token before, which is O at the start of a sentence."""
-    before = np.roll(prefix, 1)
-    before[starts[:-1]] = _O
-    return before
-
-
-def _write(spans: Spans, starts: Indices, scheme: str) -> tuple[NDArray[np.int8], Indices]:
-    """Prefix code and type (−1 outside) of every token."""
+def write_codes(spans: Spans, starts: Indices, scheme: str) -> tuple[NDArray[np.int8], Indices]:
+    """Prefix code and number of type (−1 outside) of every token: the inverse of ``read_codes``."""
     n = int(starts[-1])
     inside = np.zeros(n + 1, np.int8)
     np.add.at(inside, spans.start, 1)
@@ -130,9 +128,9 @@ def _write(spans: Spans, starts: Indices, scheme: str) -> tuple[NDArray[np.int8]
     inside = np.cumsum(inside[:-1])
     kind = np.full(n, -1, np.intp)
     kind[inside > 0] = np.repeat(spans.type, spans.end - spans.start)
-    prefix = np.where(inside > 0, _I, _O).astype(np.int8)
+    prefix = np.where(inside > 0, INSIDE, OUTSIDE).astype(np.int8)
     if scheme == "IOB2":
-        prefix[spans.start] = _B
+        prefix[spans.start] = BEGIN
     elif scheme == "IOB1":
         first = np.zeros(n + 1, bool)
         first[starts] = True
@@ -141,11 +139,11 @@ def _write(spans: Spans, starts: Indices, scheme: str) -> tuple[NDArray[np.int8]
             & (spans.type[1:] == spans.type[:-1])
             & ~first[spans.start[1:]]
         )
-        prefix[spans.start[1:][glued]] = _B
+        prefix[spans.start[1:][glued]] = BEGIN
     elif scheme == "BIOES":
-        prefix[spans.start] = _B
-        prefix[spans.end - 1] = _E
-        prefix[spans.start[spans.end - spans.start == 1]] = _S
+        prefix[spans.start] = BEGIN
+        prefix[spans.end - 1] = END
+        prefix[spans.start[spans.end - spans.start == 1]] = SINGLE
     elif scheme != "IO":
         raise ValueError(f"unknown scheme {scheme!r}: expected one of {', '.join(SCHEMES)}")
     return prefix, kind

@@ -10,18 +10,19 @@ from nerwin.text.tags import Indices
 class Windows:
     """The window of ±C words around every token, made when asked for, never all at once.
 
-    rows    (N,) the row number of every token
+    rows    (N, F) the row numbers of every token, one for each table
     starts  (S+1,) the number of each sentence's first token, then N
     C       words on each side; past a sentence's ends stands ``padding``
 
-    ``windows[batch]`` is the (B, 2C+1) array for the token numbers in ``batch``.
+    ``windows[batch]`` is the (B, 2C+1, F) array for the token numbers in ``batch``.
     """
 
     def __init__(self, rows: Indices, starts: Indices, C: int, padding: int) -> None:
         lengths = np.diff(starts)
         # One run of C paddings between sentences serves the one before and the one after.
         self._places = np.arange(len(rows)) + C * (np.repeat(np.arange(len(lengths)), lengths) + 1)
-        self._padded = np.full(len(rows) + C * (len(lengths) + 1), padding, np.int32)
+        size = len(rows) + C * (len(lengths) + 1)
+        self._padded = np.full((size, rows.shape[1]), padding, np.int32)
         self._padded[self._places] = rows
         self._offsets = np.arange(-C, C + 1)
 

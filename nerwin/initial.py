@@ -1,0 +1,127 @@
+"""How a model begins: its vocabulary, its tables and its random parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nerwin.config import Config, FeatureOptions, ModelOptions
+from nerwin.decoding import Labels
+from nerwin.engine.types import Array, Indices
+from nerwin.model import Model, Parameters, layer_names, one_against_rest
+from nerwin.text.clusters import cluster
+from nerwin.text.documents import width
+from nerwin.text.features import frequent_values
+from nerwin.text.lexicon import Lexicon
+from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
+
+CLUSTERS = (100, 1000)
+
+
+def new_model(
+    config: Config,
+    types: tuple[str, ...],
+    tokens: Sequence[str],
+    words: Sequence[str],
+    vectors: Array,
+    rng: np.random.Generator,
+) -> Model:
+    """An untrained model for the tokens of training data, from words and their vectors (V, D)."""
+    options, features = config.model, config.features
+    vocabulary, E, untouched, order = new_table(words, vectors, tokens, options, rng)
+    values = {name: frequent_values(name, tokens) for name in features.sizes()}
+    clusters = {}
+    for k in CLUSTERS if features.clusters else ():
+        rows = len(SPECIAL) + cluster(vectors, k, rng)[order]
+        clusters[f"cluster{k}"] = np.concatenate(([UNKNOWN, PADDING], rows))
+    lexicon = Lexicon(vocabulary, values, clusters)
+    coding = Labels(types, options.tags)
+    tables = feature_tables(features, lexicon)
+    dense = width(E.shape[1]) if features.documents else 0
+    parameters = new_parameters(E, coding, options, rng, tables, dense)
+    pretrained = E.copy() if features.documents else E[:0]
+    return Model(options, types, lexicon, parameters, untouched, pretrained)
+
+
+def new_table(
+    words: Sequence[str],
+    vectors: Array,
+    tokens: Sequence[str],
+    options: ModelOptions,
+    rng: np.random.Generator,
+) -> tuple[Vocabulary, Array, Array, Indices]:
+    """A vocabulary, E for the words that ``tokens`` use, the vectors of the other words, and for
+    each word of the vocabulary its number among ``words``.
+
+    vectors  (V, D), row i for words[i]
+    The unknown word starts as the mean of all vectors, a learned padding at random with their
+    spread.
+    """
+    used = np.unique(Vocabulary(words).rows(tokens)).astype(np.intp)
+    used = used[used >= len(SPECIAL)] - len(SPECIAL)
+    others = np.delete(np.arange(len(words)), used)
+    E = np.zeros((len(SPECIAL) + len(used), vectors.shape[1]), np.float32)
+    E[UNKNOWN] = vectors.mean(axis=0)
+    if options.padding == "learned":
+        E[PADDING] = rng.normal(0, vectors[:1000].std(), vectors.shape[1])
+    E[len(SPECIAL) :] = vectors[used]
+    order = np.concatenate((used, others))
+    return Vocabulary([words[i] for i in order.tolist()]), E, vectors[others], order
+
+
+def new_parameters(
+    E: Array,
+    coding: Labels,
+    options: ModelOptions,
+    rng: np.random.Generator,
+    tables: Mapping[str, tuple[int, int]] | None = None,
+    dense: int = 0,
+) -> Parameters:
+    """Fresh parameters around a table of word vectors E.
+
+    tables  the other tables: name -> rows and size; normal with spread 0.1
+    dense   how many dense numbers there are
+    W and U uniform within ±√(6/(fan in + fan out)) (Glorot and Bengio, 2010), b zero.
+    """
+    scorers = len(coding) - one_against_rest(options)
+    groups = 1 if options.share_hidden else scorers
+
+    def uniform(*shape: int) -> Array:
+        limit = np.sqrt(6 / (shape[-2] + shape[-1]))
+        return rng.uniform(-limit, limit, shape).astype(E.dtype)
+
+    parameters = {"E": E}
+    for name, shape in (tables or {}).items():
+        parameters[name] = rng.normal(0, 0.1, shape).astype(E.dtype)
+    width = sum(table.shape[1] for table in parameters.values())
+    n = (2 * options.window + 1) * width + dense
+    for i, ((W, b), m) in enumerate(
+        zip(layer_names(len(options.hidden)), options.hidden, strict=True)
+    ):
+        separate = uniform(groups, n, m)
+        if i == 0:
+            parameters[W] = separate.transpose(1, 0, 2).reshape(n, groups * m)
+        else:
+            parameters[W] = separate[0] if options.share_hidden else separate
+        parameters[b] = np.zeros(groups * m, E.dtype)
+        n = m
+    parameters["U"] = uniform(n, scorers)
+    if options.loss == "crf":
+        K = len(coding)
+        parameters |= {"A": np.zeros((K, K), E.dtype)}
+        parameters |= {name: np.zeros(K, E.dtype) for name in ("a", "z")}
+    return parameters
+
+
+def feature_tables(options: FeatureOptions, lexicon: Lexicon) -> dict[str, tuple[int, int]]:
+    """Rows and size of every table beside the word vectors'."""
+    sizes = options.sizes()
+    shapes = {
+        f"E_{name}": (len(SPECIAL) + len(values), sizes[name])
+        for name, values in lexicon.values.items()
+    }
+    return shapes | {
+        f"E_{name}": (int(rows.max()) + 1, options.clusters)
+        for name, rows in lexicon.clusters.items()
+    }
