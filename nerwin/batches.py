@@ -45,10 +45,6 @@ class Batches:
         """The number of windows."""
         return len(self.windows)
 
-    def per_epoch(self) -> int:
-        """The number of batches, of whole sentences about."""
-        return -(-len(self) // self._options.batch_size)
-
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """All windows once, some of their words made unknown if the options say so."""
         size = self._options.batch_size

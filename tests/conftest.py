@@ -21,6 +21,21 @@ SMALL = [
     ("training", "epochs", 3),
 ]
 
+RICH = [
+    *(("features", name, 4) for name in ("capitals", "shape", "prefixes", "suffixes", "cased")),
+    ("features", "clusters", 3),
+    ("features", "documents", True),
+    ("model", "tags", "BIOES"),
+    ("model", "loss", "softmax"),
+    ("model", "activation", "relu"),
+    ("training", "optimizer", "adam"),
+    ("training", "learning_rate", 0.01),
+    ("training", "dropout", 0.3),
+    ("training", "dropout_hidden", 0.3),
+    ("training", "word_dropout", 0.05),
+    ("training", "document_dropout", 0.1),
+]
+
 
 @pytest.fixture(autouse=True)
 def strict_numbers() -> Iterator[None]:
@@ -35,6 +50,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NERWIN_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(scope="session")
+def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small finished run with every feature. Not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "rich"
+    run = Run.start(load_config(overrides=[*SMALL, *RICH, ("training", "epochs", 15)]), folder)
+    for _ in run.epochs():
+        pass
+    run.finish()
+    return folder
 
 
 @pytest.fixture(scope="session")

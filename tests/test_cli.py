@@ -16,6 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from nerwin import prediction
 from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
 from nerwin.config import SECTIONS
@@ -263,16 +264,22 @@ def test_tokenized_and_conll_input_keep_their_tokens(trained: Path, tmp_path: Pa
     assert gold.starts.tolist() == again.starts.tolist()
 
 
-def test_predict_and_evaluate_agree(trained: Path, tmp_path: Path) -> None:
-    predicted = nerwin("predict", trained, TEST).stdout.split("\n")
+@pytest.mark.parametrize("kind", ["trained", "rich"])
+def test_predict_and_evaluate_agree(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prediction, "_SENTENCES", 20)  # so that documents come in several batches
+    run = request.getfixturevalue(kind)
+    predicted = nerwin("predict", run, TEST).stdout.split("\n")
     both = tmp_path / "both.conll"
     gold = [line for line in Path(TEST).read_text().split("\n") if not line.startswith("-DOC")]
     tokens = iter(line for line in predicted if line)
     merged = [f"{line}\t{next(tokens).split(chr(9))[1]}" if line else "" for line in gold]
     both.write_text("\n".join(merged))
     columns = json.loads(nerwin("evaluate", both, "--json").stdout)
-    model = json.loads(nerwin("evaluate", trained, TEST, "--json").stdout)
+    model = json.loads(nerwin("evaluate", run, TEST, "--json").stdout)
     assert columns == model
+    assert model["f1"] > 0
 
 
 def test_several_files_come_one_after_the_other(trained: Path, tmp_path: Path) -> None:
@@ -454,8 +461,8 @@ def test_evaluate_counts_as_conlleval_does(tmp_path: Path) -> None:
     assert got["types"]["ORG"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
 
 
-def test_gradcheck_passes_and_says_so(trained: Path) -> None:
-    for args in (["gradcheck"], ["gradcheck", str(trained)]):
+def test_gradcheck_passes_and_says_so(trained: Path, rich: Path) -> None:
+    for args in (["gradcheck"], ["gradcheck", str(trained)], ["gradcheck", str(rich)]):
         result = nerwin(*args, "--json")
         assert result.exit_code == 0
         found = json.loads(result.stdout)

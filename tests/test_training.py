@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import RICH, SMALL
 from threadpoolctl import threadpool_info
 
 from nerwin import modeldir
@@ -107,6 +107,26 @@ def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(
         pass
     assert contents(whole) == contents(parts)
     assert epochs(whole) == epochs(parts)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "softmax", "crf"])
+def test_a_rich_model_learns_resumes_and_is_read_back_to_the_bit(tmp_path: Path, loss: str) -> None:
+    options = load_config(overrides=[*SMALL, *RICH, ("model", "loss", loss)])
+    train(tmp_path / "whole", options)
+    for _ in Run.start(options, tmp_path / "parts").epochs():
+        break
+    resumed = Run.resume(tmp_path / "parts")
+    for _ in resumed.epochs():
+        pass
+    assert contents(tmp_path / "whole") == contents(tmp_path / "parts")
+    losses = [epoch["loss"] for epoch in epochs(tmp_path / "whole")]
+    assert losses[-1] < losses[0]  # type: ignore[operator]
+    gold = resumed.splits["train"]
+    read_back = modeldir.load_model(tmp_path / "parts", "last")
+    for documents in (gold.documents, gold.alone().documents):
+        before = resumed.model.scores(gold.words, gold.starts, documents)
+        assert np.array_equal(before, read_back.scores(gold.words, gold.starts, documents))
+    assert "dev_sentences_alone" in resumed.finish()
 
 
 def test_an_epoch_broken_off_half_way_leaves_no_trace(tmp_path: Path) -> None:

@@ -1,0 +1,75 @@
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import RICH, SMALL
+
+from nerwin.batches import Batches
+from nerwin.config import load_config
+from nerwin.text.vocabulary import PADDING, UNKNOWN
+from nerwin.training import Run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run.start(load_config(overrides=[*SMALL, *RICH]), tmp_path / "run")
+
+
+def all_batches(run, loss="softmax", **training):
+    model = replace(run.model, options=replace(run.model.options, loss=loss))
+    options = replace(run.config.training, **training)
+    batches = Batches(model, run.splits["train"], options)
+    return batches, list(batches.epoch(np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize("loss", ["softmax", "crf"])
+def test_an_epoch_has_every_window_once(run, loss):
+    quiet = {"word_dropout": 0.0, "document_dropout": 0.0}
+    batches, made = all_batches(run, loss, **quiet)
+    rows = np.concatenate([batch.inputs.rows for batch in made])
+    expected = batches.windows[np.arange(len(batches))]
+    assert Counter(map(bytes, rows)) == Counter(map(bytes, expected))
+    labels = np.concatenate([batch.labels for batch in made])
+    assert Counter(labels.tolist()) == Counter(batches.labels.tolist())
+
+
+def test_batches_for_a_crf_are_whole_sentences_of_about_the_size(run):
+    batches, made = all_batches(run, "crf", batch_size=64)
+    lengths = []
+    for batch in made:
+        assert batch.starts[0] == 0
+        assert batch.starts[-1] == len(batch.labels)
+        lengths += np.diff(batch.starts).tolist()
+    expected = np.diff(run.splits["train"].starts)
+    assert Counter(lengths) == Counter(expected.tolist())
+    assert max(len(batch.labels) for batch in made) <= 64 + 2 * expected.max()
+    assert abs(len(made) - len(batches) / 64) <= 2
+
+
+def test_word_dropout_makes_words_unknown_and_nothing_else(run):
+    _, plain = all_batches(run, word_dropout=0.0, document_dropout=0.0)
+    _, noisy = all_batches(run, word_dropout=0.3, document_dropout=0.0)
+    changed = total = 0
+    for a, b in zip(plain[:1], noisy[:1], strict=True):
+        differs = a.inputs.rows != b.inputs.rows
+        assert not differs[..., 1:].any()
+        assert (b.inputs.rows[differs] == UNKNOWN).all()
+        words = (a.inputs.rows[..., 0] != PADDING) & (a.inputs.rows[..., 0] != UNKNOWN)
+        changed, total = changed + differs.sum(), total + words.sum()
+    assert 0.15 < changed / total < 0.45
+
+
+def test_document_dropout_shows_some_words_only_their_sentence(run):
+    train = run.splits["train"]
+    batches, _ = all_batches(run, document_dropout=0.5)
+    alone = run.model.document_features(train.words, train.starts, train.alone().documents)
+    whole = run.model.document_features(train.words, train.starts, train.documents)
+    order = np.random.default_rng(0).permutation(len(batches))
+    batch = next(batches.epoch(np.random.default_rng(0)))
+    mine = order[: len(batch.labels)]
+    is_alone = (batch.inputs.dense == alone[mine]).all(axis=1)
+    is_whole = (batch.inputs.dense == whole[mine]).all(axis=1)
+    assert (is_alone | is_whole).all()
+    assert is_alone.any()
+    assert (~is_alone).any()

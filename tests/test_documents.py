@@ -1,0 +1,67 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nerwin.text.documents import document_features, width
+
+D = 2
+
+
+def naive(words, vectors, starts, documents):
+    """Token by token, from the definition."""
+    N = len(words)
+    sentence = np.searchsorted(starts, np.arange(N), "right") - 1
+    document = np.searchsorted(documents, sentence, "right") - 1
+    rows = []
+    for i, word in enumerate(words):
+        here = [j for j in range(N) if document[j] == document[i]]
+        same = [j for j in here if words[j].lower() == word.lower()]
+        flags = [
+            any(words[j].islower() for j in same),
+            any(words[j][:1].isupper() and j not in starts for j in same),
+            len(same) > 1,
+        ]
+        contexts = []
+        for step in (-1, 1):
+            beside = [
+                vectors[j + step]
+                if 0 <= j + step < N and sentence[j + step] == sentence[j]
+                else np.zeros(D)
+                for j in same
+                if j != i
+            ]
+            mean = np.mean(beside, axis=0) if beside else np.zeros(D)
+            contexts.append(mean if word[:1].isupper() else np.zeros(D))
+        rows.append(np.concatenate([flags, *contexts, np.mean(vectors[here], axis=0)]))
+    return np.array(rows).reshape(N, width(D))
+
+
+@given(st.data())
+def test_features_are_those_of_the_loop(data):
+    lengths = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=6))
+    starts = np.cumsum([0, *lengths])
+    inner = data.draw(st.sets(st.integers(1, len(lengths))))
+    documents = np.array(sorted({0, len(lengths)} | {d for d in inner if d < len(lengths)}))
+    n = int(starts[-1])
+    tokens = st.sampled_from(["Paris", "paris", "PARIS", "in", "In", "x"])
+    words = data.draw(st.lists(tokens, min_size=n, max_size=n))
+    vectors = np.random.default_rng(len(words)).normal(size=(n, D)).astype(np.float32)
+    made = document_features(words, vectors, starts, documents)
+    assert made.dtype == np.float32
+    np.testing.assert_allclose(made, naive(words, vectors, starts, documents), atol=1e-5)
+
+
+def test_no_words():
+    made = document_features([], np.zeros((0, D), np.float32), np.array([0]), np.array([0]))
+    assert made.shape == (0, width(D))
+
+
+def test_a_document_says_nothing_of_another():
+    words = ["Paris", "shines", "Paris", "sings"]
+    starts, vectors = np.array([0, 2, 4]), np.eye(4, D, dtype=np.float32)
+    together = document_features(words, vectors, starts, np.array([0, 2]))
+    apart = document_features(words, vectors, starts, np.array([0, 1, 2]))
+    assert together[0, 2] == 1
+    assert apart[0, 2] == 0
+    alone = document_features(words[:2], vectors[:2], starts[:2], np.array([0, 1]))
+    np.testing.assert_array_equal(apart[:2], alone)
