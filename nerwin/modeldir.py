@@ -41,6 +41,7 @@ from nerwin.text.vocabulary import Vocabulary
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
 VERSION = 1
+_FILES = ("words.txt", "features.json", "untouched.npy", "pretrained.npy", "metrics.json*")
 
 
 @dataclass
@@ -65,8 +66,8 @@ class Manifest:
 
 
 def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any]) -> Manifest:
-    """Make the folder, which must not exist, and write what never changes."""
-    folder.mkdir(parents=True)
+    """Make the folder, unless it is there already, and write what never changes."""
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         manifest = Manifest(config, list(model.types), provenance)
         lexicon = model.lexicon
@@ -84,16 +85,36 @@ def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any
         for name, array in arrays.items():
             manifest.files[name] = _save_array(folder / name, array)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         raise
     return manifest
 
 
+def is_free(folder: Path) -> bool:
+    """Whether there is nothing in the folder's place, or an empty folder."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
 def check_replaceable(folder: Path) -> None:
     """Raise ConfigError if there is something in the folder's place that is not a run."""
-    is_run = (folder / "words.txt").exists() and (folder / "untouched.npy").exists()
-    if folder.exists() and not is_run:
+    is_run = (folder / MANIFEST).exists() or (folder / "words.txt").exists()
+    if not is_run and not is_free(folder):
         raise ConfigError(f"{folder}: not the folder of a run, so it is not overwritten")
+
+
+def remove(folder: Path) -> None:
+    """Remove a run's files, and its folder if nothing else is in it."""
+    checkpoints = ["epoch-1"]  # half-written, if there is no manifest
+    with contextlib.suppress(ConfigError, DataError):
+        checkpoints = list(read_manifest(folder).checkpoints)
+    for checkpoint in checkpoints:
+        shutil.rmtree(folder / checkpoint, ignore_errors=True)
+    # The manifest last: as long as it is there, the rest is known to be a run's.
+    for pattern in ("cluster*.npy", *_FILES, f"{MANIFEST}.partial", MANIFEST):
+        for path in folder.glob(pattern):
+            path.unlink()
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def save_checkpoint(
@@ -119,38 +140,44 @@ def save_checkpoint(
     }
     if state:
         (target / "optimizer").mkdir()
-    checkpoint = {
-        "epoch": epoch,
-        "dev_f1": dev_f1,
-        "parameters": {p: _save_array(target / f"{p}.npy", a) for p, a in parameters.items()},
-        "optimizer": {
-            p: _save_array(target / "optimizer" / f"{p}.npy", a) for p, a in state.items()
-        },
-    }
+    try:
+        checkpoint = {
+            "epoch": epoch,
+            "dev_f1": dev_f1,
+            "parameters": {p: _save_array(target / f"{p}.npy", a) for p, a in parameters.items()},
+            "optimizer": {
+                p: _save_array(target / "optimizer" / f"{p}.npy", a) for p, a in state.items()
+            },
+        }
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
     best_name = name if best else manifest.best
     kept = {name: checkpoint}
     if not best:
         kept[best_name] = manifest.checkpoints[best_name] | {"optimizer": {}}
-    manifest = replace(manifest, checkpoints=kept, best=best_name, last=name)
+    before = manifest
+    manifest = replace(before, checkpoints=kept, best=best_name, last=name)
+    # From here on the manifest on disk may name the checkpoint, whatever happens.
     write_manifest(folder, manifest)
-    for path in folder.glob("epoch-*"):
-        if path.name not in kept:
-            shutil.rmtree(path, ignore_errors=True)
-        elif not kept[path.name]["optimizer"]:
-            shutil.rmtree(path / "optimizer", ignore_errors=True)
+    for old in before.checkpoints.keys() - kept.keys():
+        shutil.rmtree(folder / old, ignore_errors=True)
+    if not best:
+        shutil.rmtree(folder / best_name / "optimizer", ignore_errors=True)
     return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace manifest.json, in one step."""
-    write_file(folder / MANIFEST, json.dumps(asdict(manifest), indent=2, ensure_ascii=False))
+    write_file(folder / MANIFEST, json.dumps(asdict(manifest), indent=2))
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Raises ConfigError if the folder is not a run's, DataError if its manifest is damaged."""
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise ConfigError(f"{folder}: no such folder")
+        what = "a file, not a run's folder" if folder.exists() else "no such folder"
+        raise ConfigError(f"{folder}: {what}")
     if not path.exists():
         unfinished = (folder / "words.txt").exists()
         reason = "no epoch of it was finished" if unfinished else f"it has no {MANIFEST}"
@@ -229,9 +256,13 @@ def _damage(path: Path) -> Any:
 def _save_array(path: Path, array: Array) -> dict[str, Any]:
     """Write an array as .npy; its description for the manifest."""
     with path.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+        try:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:  # NumPy tells neither the file nor the reason
+            reason = error.strerror or "is the disk full?"
+            raise DataError(f"cannot be written: {reason}", path) from error
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import BinaryIO
 
 import numpy as np
@@ -18,7 +17,7 @@ from nerwin.text import inline
 from nerwin.text.corpus import read_sentences
 from nerwin.text.files import read_blocks, read_lines
 from nerwin.text.tags import write_tags
-from nerwin.text.tokenizer import Token, split_sentences, tokenize
+from nerwin.text.tokenizer import offsets, sentence_starts, split_words
 
 _SENTENCES = 1000  # of a CoNLL file, in a block at least
 _LONG = 10_000  # at most, even if their document goes on
@@ -29,13 +28,13 @@ _FIELD = re.compile(r"[^ \t]+")
 class Record:
     """A piece of text with one result: a line, or a sentence of a CoNLL file.
 
-    tokens     (start, end) of each token, in characters of the text
+    words      its tokens, between which there is nothing but space
     sentences  where the sentences start: numbers of tokens, and their number at the end
     goes_on    whether its document goes on with the next record
     """
 
     text: str
-    tokens: list[Token]
+    words: list[str]
     sentences: list[int]
     goes_on: bool = False
 
@@ -72,12 +71,13 @@ class Block:
         cuts = np.searchsorted(spans.start, self.bounds).tolist()
         firsts, lasts, kinds = spans.start.tolist(), (spans.end - 1).tolist(), spans.type.tolist()
         scores = self.decoded.scores.tolist()
-        offsets = self.bounds.tolist()
+        before = self.bounds.tolist()
         for r, record in enumerate(self.records):
             found = []
+            tokens = offsets(record.text, record.words) if cuts[r] < cuts[r + 1] else []
             for i in range(cuts[r], cuts[r + 1]):
-                start = record.tokens[firsts[i] - offsets[r]][0]
-                end = record.tokens[lasts[i] - offsets[r]][1]
+                start = tokens[firsts[i] - before[r]][0]
+                end = tokens[lasts[i] - before[r]][1]
                 kind = spans.types[kinds[i]]
                 found.append(Entity(start, end, record.text[start:end], kind, scores[i]))
             yield found
@@ -97,7 +97,7 @@ def predict_block(model: Model, records: list[Record]) -> Block:
     starts, bounds, documents = [0], [0], [0]
     for record in records:
         before = len(words)
-        words += [record.text[start:end] for start, end in record.tokens]
+        words += record.words
         starts += [before + start for start in record.sentences[1:]]
         bounds.append(len(words))
         if not record.goes_on:
@@ -147,19 +147,19 @@ def read_conll(
 
 
 def _text_record(line: str) -> Record:
-    tokens = tokenize(line)
-    return Record(line, tokens, split_sentences(line, tokens))
+    words = split_words(line)
+    return Record(line, words, sentence_starts(line, words))
 
 
 def _tokenized_record(line: str) -> Record:
-    tokens = [match.span() for match in _FIELD.finditer(line)]
-    return Record(line, tokens, [0, len(tokens)] if tokens else [0])
+    words = line.split(" ")
+    if "" in words or "\t" in line:
+        words = _FIELD.findall(line)
+    return Record(line, words, [0, len(words)] if words else [0])
 
 
 def _conll_record(words: list[str], *, goes_on: bool = False) -> Record:
-    ends = list(accumulate(len(word) + 1 for word in words))
-    tokens = [(end - 1 - len(word), end - 1) for word, end in zip(words, ends, strict=True)]
-    return Record(" ".join(words), tokens, [0, len(words)], goes_on)
+    return Record(" ".join(words), words, [0, len(words)], goes_on)
 
 
 # --- ways out -------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -90,7 +89,7 @@ class Run:
         """
         if overwrite:
             modeldir.check_replaceable(folder)
-        elif folder.exists():
+        elif not modeldir.is_free(folder):
             raise ConfigError(
                 f"{folder}: exists already; give another --output, or say --overwrite"
             )
@@ -120,14 +119,14 @@ class Run:
             "coverage": vocabulary.coverage(train.words),
         }
         if overwrite and folder.exists():
-            shutil.rmtree(folder)
+            modeldir.remove(folder)
         manifest = modeldir.create(folder, model, config, provenance)
         return cls(folder, model, manifest, splits)
 
     def discard(self) -> None:
         """Remove the folder of a run of which no epoch was finished; there is nothing in it."""
         if not (self.folder / modeldir.MANIFEST).exists():
-            shutil.rmtree(self.folder, ignore_errors=True)
+            modeldir.remove(self.folder)
 
     @classmethod
     def resume(cls, folder: Path, epochs: int | None = None) -> Run:

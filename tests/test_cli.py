@@ -135,6 +135,7 @@ def test_a_run_is_never_overwritten_unasked(
     fails(nerwin("train", *SMALL, "-o", "runs/dev"), 2, "exists already", "--overwrite")
     assert nerwin("train", *SMALL, "-o", "runs/dev", "--overwrite").exit_code == 0
     Path("thesis").mkdir()
+    Path("thesis/chapter1.txt").touch()
     fails(nerwin("train", *SMALL, "-o", "thesis", "--overwrite"), 2, "not the folder of a run")
 
 

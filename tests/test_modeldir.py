@@ -132,6 +132,8 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(
 def test_only_a_run_may_be_replaced(trained: Path, tmp_path: Path) -> None:
     modeldir.check_replaceable(trained)
     modeldir.check_replaceable(tmp_path / "nothing there")
+    modeldir.check_replaceable(tmp_path)
+    (tmp_path / "thesis.txt").touch()
     with pytest.raises(ConfigError, match="not the folder of a run"):
         modeldir.check_replaceable(tmp_path)
 
@@ -159,3 +161,13 @@ def test_a_manifest_that_was_tampered_with_is_told(copy: Path, change: dict[str,
     (copy / "manifest.json").write_text(json.dumps(manifest | change))
     with pytest.raises(DataError, match=r"manifest\.json"):
         modeldir.load_model(copy)
+
+
+def test_what_is_not_a_runs_own_survives_its_removal_and_its_training(copy: Path) -> None:
+    (copy / "epoch-1-backup").mkdir()
+    (copy / "notes.txt").write_text("mine")
+    run = Run.resume(copy, epochs=22)
+    for _ in run.epochs():
+        pass
+    modeldir.remove(copy)
+    assert {path.name for path in copy.iterdir()} == {"epoch-1-backup", "notes.txt"}

@@ -8,7 +8,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nerwin.text.tokenizer import split_sentences, tokenize
+from nerwin.text.tokenizer import (
+    offsets,
+    sentence_starts,
+    split_sentences,
+    split_words,
+    tokenize,
+)
 
 PIECES = [
     *["n't", "'s", "’", "U.S.", "Mr.", "1,0", "http://", "a@b.c", ".", "-", "_", "#", "n"],
@@ -148,3 +154,17 @@ def test_no_repeated_text_takes_quadratic_time(piece: str) -> None:
     start = time.perf_counter()
     tokenize(text)
     assert time.perf_counter() - start < 0.5
+
+
+@given(st.text())
+def test_words_and_their_offsets_are_the_tokens(text):
+    words = split_words(text)
+    tokens = tokenize(text)
+    assert words == [text[start:end] for start, end in tokens]
+    assert offsets(text, words) == tokens
+    assert sentence_starts(text, words) == split_sentences(text, tokens)
+
+
+@pytest.mark.parametrize("text", ["One. Two", '"Go!" he said. "No." Then...', "a . b . c", "... x"])
+def test_sentence_starts_of_words_are_those_of_tokens(text):
+    assert sentence_starts(text, split_words(text)) == split_sentences(text, tokenize(text))

@@ -66,11 +66,11 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
-    if target.exists() and not target.is_file():  # /dev/null, a pipe: there is nothing to lose
-        with target.open("wb") as file:
+    if Path(path).exists() and not Path(path).is_file():  # /dev/null, a pipe: nothing to lose
+        with Path(path).open("wb") as file:
             yield file
         return
+    target = Path(os.path.realpath(path))  # a link stays a link
     if target.exists() and not overwrite:
         raise ConfigError(f"{path}: exists already; say --overwrite to replace it")
     if not target.parent.is_dir():

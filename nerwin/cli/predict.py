@@ -73,6 +73,8 @@ def command(
     for name in files:
         if name != "-" and not Path(name).exists():
             raise ConfigError(f"{name}: no such file")
+    if sys.stdin is None and "-" in (files or "-"):
+        raise ConfigError("standard input is closed; name a FILE")
     from nerwin import prediction
     from nerwin.modeldir import load_model, read_manifest
 

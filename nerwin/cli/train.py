@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -103,9 +105,9 @@ def command(
 ) -> None:
     """Train a model, by default on the demo data.
 
-    CONFIG is a TOML file, or the name of a configuration that comes with nerwin: demo, lecture.
-    Its options can be overridden by the flags below and by --set. A run is a folder with the
-    model, its checkpoints and its metrics; it is never overwritten unless you say so.
+    CONFIG is a TOML file, or the name of a configuration that comes with nerwin: demo, lecture,
+    conll2003. Its options can be overridden by the flags below and by --set. A run is a folder
+    with the model, its checkpoints and its metrics; it is never overwritten unless you say so.
 
     \b
     nerwin train
@@ -113,6 +115,8 @@ def command(
     nerwin train lecture --train eng.train --dev eng.testa --vectors glove.6B.50d.txt --seed 1
     nerwin train --resume runs/demo --epochs 50
     """
+    if "" in (resume, output):
+        raise ConfigError("--resume and --output need the name of a folder")
     show_log()
     given = {name: value for name, value in flags.items() if value is not None}
     if resume:
@@ -137,8 +141,15 @@ def _start(
     overrides = [*settings, *((sections[name], name, value) for name, value in flags.items())]
     options = load_config(path, overrides)
     name = path.stem if path else Path(options.data.train).name.split(".")[0] or "model"
-    folder = Path(output) if output else _free(Path("runs") / name)
-    run = Run.start(options, folder, overwrite=overwrite)
+    folder = Path(output) if output else Path("runs") / name
+    if not output and not overwrite:
+        folder = _reserve(folder)
+    try:
+        run = Run.start(options, folder, overwrite=overwrite)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # if it is empty
+        raise
     _introduce(run)
     return run
 
@@ -156,13 +167,13 @@ def _resume(folder: str, others: object, flags: dict[str, Any]) -> Run:
     return run
 
 
-def _free(folder: Path) -> Path:
-    """The folder, or the first of folder-2, folder-3 … that does not exist."""
-    number = 1
-    candidate = folder
-    while candidate.exists():
-        number += 1
-        candidate = folder.with_name(f"{folder.name}-{number}")
+def _reserve(folder: Path) -> Path:
+    """Make the folder, or the first of folder-2, folder-3 … that does not exist."""
+    for number in itertools.count(1):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            candidate.mkdir(parents=True)
+            break
     return candidate
 
 

@@ -62,7 +62,8 @@ def gradcheck(
     loss        builds the graph from one node per parameter, and returns its scalar root
     parameters  name -> array; copied to float64, never changed
     h           the distance moved; one_sided compares with (J(θ+h) − J(θ)) / h instead
-    entries     check this many entries of a parameter, drawn by rng, instead of all
+    entries     check this many entries of a parameter, drawn by rng, instead of all; half of
+                them where the gradient is not zero
     """
     probes = _probes(loss, parameters, entries, rng)
     return [probe.check(h, one_sided) for probe in probes]
@@ -138,14 +139,16 @@ class _Probe:
             nan = float("nan")
             return Check(self.name, self.value.shape, 0, 0, np.inf, (), nan, nan)
         a, n = self.analytic, self.numeric(h, one_sided)
-        error = _relative_error(a, n)
-        # Two values of J, both rounded, tell nothing finer than this about the slope.
-        noise = 8 * np.finfo(np.float64).eps * abs(self.here) / h
+        error, scale = _relative_error(a, n), _scale(a, n)
+        # Two values of J, both rounded, tell nothing finer than this about the slope. (J may be
+        # close to zero; the scores that it is made of are not.)
+        noise = 8 * np.finfo(np.float64).eps * max(abs(self.here), 1.0) / h
         error[(error > TOLERANCE) & (abs(a - n) <= noise)] = 0
         kinks = [
             k
             for k in np.flatnonzero(error > TOLERANCE)
-            if _is_kink(a[k], functools.partial(self.at, self.entries[k]), self.here, h, noise)
+            if np.isfinite(a[k])
+            and _is_kink(a[k], functools.partial(self.at, self.entries[k]), h, noise, scale[k])
         ]
         counted = np.delete(np.arange(len(a)), kinks)
         if not len(counted):
@@ -184,7 +187,10 @@ def _probes(
         dense = gradient.dense() if isinstance(gradient, RowGrad) else np.asarray(gradient)
         probe = _Probe(name, value, dense, J)
         if entries is not None and entries < value.size:
-            probe.entries = np.sort(rng.permutation(value.size)[:entries])
+            # Half of them where the gradient is not zero: of a large table those are few.
+            some = rng.permutation(np.flatnonzero(dense))[: entries // 2]
+            others = rng.permutation(np.setdiff1d(probe.entries, some))[: entries - len(some)]
+            probe.entries = np.sort(np.concatenate((some, others)))
         probes.append(probe)
     return probes
 
@@ -192,30 +198,44 @@ def _probes(
 def _relative_error(analytic: Array, numeric: Array) -> Array:
     error = np.full(np.shape(numeric), np.inf)
     finite = np.isfinite(analytic) & np.isfinite(numeric)
-    a, n = analytic[finite], numeric[finite]
-    scale = np.maximum(np.maximum(abs(a), abs(n)), abs(n).max(initial=0))
+    a, n, scale = analytic[finite], numeric[finite], _scale(analytic, numeric)[finite]
     error[finite] = np.divide(abs(a - n), scale, out=np.zeros_like(scale), where=a != n)
     return error
 
 
-def _is_kink(
-    analytic: float, at: Callable[[float], float], here: float, h: float, noise: float
-) -> bool:
-    """Whether J bends within h of an entry, and ``analytic`` is one of its slopes there.
+def _scale(analytic: Array, numeric: Array) -> Array:
+    """The larger of the two, and of the parameter's largest numeric derivative."""
+    largest = abs(numeric[np.isfinite(numeric)]).max(initial=0)
+    return np.maximum(np.maximum(abs(analytic), abs(numeric)), largest)
 
-    Where J is smooth, the slopes to the right and to the left differ by h·J″, and by a tenth of
-    that at h/10. Where it bends, the difference stays, or vanishes at once. A kink excuses only
-    a derivative between the two slopes (a subgradient), not any wrong one.
+
+def _is_kink(
+    analytic: float, at: Callable[[float], float], h: float, noise: float, scale: float
+) -> bool:
+    """Whether J bends within h of an entry, and ``analytic`` is right close by.
+
+    Where J is smooth, the numeric derivative's error falls by 4 when h is halved; where J bends
+    it does not. A bend excuses only a derivative that the numeric one agrees with at h/100, or,
+    if J bends right here, one between the slopes to the left and to the right (a subgradient).
 
     noise  what rounding can make of a slope at h
+    scale  what the tolerance is relative to
     """
 
-    def slopes(step: float) -> tuple[float, float]:
-        return (here - at(-step)) / step, (at(step) - here) / step
+    def two_sided(step: float) -> float:
+        return (at(step) - at(-step)) / (2 * step)
 
-    left, right = slopes(h)
-    near_left, near_right = slopes(h / 10)
-    gap, near_gap = abs(right - left), abs(near_right - near_left)
-    smooth = abs(near_gap - gap / 10) <= gap / 20 + 20 * noise
-    slack = gap / 20
-    return not smooth and min(left, right) - slack <= analytic <= max(left, right) + slack
+    def error(step: float) -> float:
+        return abs(two_sided(step) - analytic)
+
+    whole = error(h)
+    if all(abs(error(h / k) - whole / k**2) <= whole / k**2 / 5 + k * noise for k in (2, 4)):
+        return False
+    near = h / 100
+    if error(near) <= min(TOLERANCE * scale, whole / 10) + 100 * noise:
+        return True
+    here = at(0)
+    left, right = (here - at(-near)) / near, (at(near) - here) / near
+    far_gap = abs((at(h) - here) / h - (here - at(-h)) / h)
+    bends_here = abs(right - left) > far_gap / 2 and far_gap > 200 * noise
+    return bends_here and min(left, right) <= analytic <= max(left, right)

@@ -148,6 +148,8 @@ def _check_columns(
     if missing:
         raise DataError(f"has no column {missing[0]}: the line has {n}", path, line)
     if len({c % n for c in wanted}) < len(wanted):
+        if n >= len(wanted):
+            raise DataError(f"columns {wanted} are not all different in a line of {n}", path, line)
         needed = "a word and a tag" if len(tag_columns) == 1 else "a word and two tags"
         raise DataError(f"{n} column{'s' * (n > 1)} where {needed} are needed", path, line)
     return n

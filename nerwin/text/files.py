@@ -83,10 +83,11 @@ def _decode(data: bytes, path: str | Path, encoding: str, number: int) -> list[s
 
 
 def known_encoding(name: str) -> str:
-    """An encoding by its usual name. Raises ConfigError unless its newline is ASCII's."""
+    """An encoding by its usual name. Raises ConfigError unless ASCII stays ASCII in it."""
     try:
         encoding = codecs.lookup(name).name.removesuffix("-sig")  # a BOM is dropped in any case
-        if "\n".encode(encoding) == b"\n":
+        probe = rb"a \u0041 +2AA-" + b"\n"
+        if "\n".encode(encoding) == b"\n" and probe.decode(encoding) == probe.decode("ascii"):
             return encoding
     except (LookupError, ValueError):
         raise ConfigError(f"unknown encoding {name!r}") from None

@@ -74,7 +74,8 @@ def load_vectors(source: str, *, unpickle: bool = False, cache: Path | None = No
     try:
         _to_cache(entry, words, matrix)
     except OSError as error:
-        log.warning("the vectors could not be kept in %s: %s", entry.parent, error.strerror)
+        reason = error.strerror or "is the disk full?"
+        log.warning("the vectors could not be kept in %s: %s", entry.parent, reason)
         return WordVectors(words, matrix, sha256)
     return _from_cache(entry, sha256) or WordVectors(words, matrix, sha256)
 
@@ -83,6 +84,10 @@ def cache_folder() -> Path:
     """Where nerwin keeps what can be made again: $NERWIN_CACHE, or the platform's cache folder."""
     if chosen := os.environ.get("NERWIN_CACHE"):
         return Path(chosen)
+    try:
+        Path.home()
+    except RuntimeError:  # a user without a home
+        return Path(tempfile.gettempdir()) / "nerwin"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "nerwin"
     if sys.platform == "win32":
