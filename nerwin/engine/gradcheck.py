@@ -232,7 +232,8 @@ def _is_kink(
     if all(abs(error(h / k) - whole / k**2) <= whole / k**2 / 5 + k * noise for k in (2, 4)):
         return False
     near = h / 100
-    if error(near) <= min(TOLERANCE * scale, whole / 10) + 100 * noise:
+    # (A hundred times the noise is what there is of it at h/100.)
+    if 100 * noise < whole / 10 and error(near) <= min(TOLERANCE * scale, whole / 10) + 100 * noise:
         return True
     here = at(0)
     left, right = (here - at(-near)) / near, (at(near) - here) / near
