@@ -6,6 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import signal
@@ -49,7 +50,8 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         # What ends a command in good order should do so for `kill` too.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(ValueError):  # not in the main thread: not ours to set
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return super().invoke(ctx)
         except NerwinError as error:
