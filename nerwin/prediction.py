@@ -100,7 +100,7 @@ def predict_block(model: Model, records: list[Record]) -> Block:
         words += record.words
         starts += [before + start for start in record.sentences[1:]]
         bounds.append(len(words))
-        if not record.goes_on:
+        if not record.goes_on and len(starts) - 1 > documents[-1]:  # not of an empty line
             documents.append(len(starts) - 1)
     if documents[-1] < len(starts) - 1:
         documents.append(len(starts) - 1)

@@ -133,16 +133,18 @@ class Run:
         """Go on with a run after its last finished epoch, exactly as if it had not stopped.
 
         epochs  the number of epochs in all, if it is to be another than before
+        Raises ConfigError if the folder is not a run's, DataError for damaged files, NerwinError
+        if the data is not what it was.
         """
         manifest = modeldir.read_manifest(folder)
         config = manifest.config
-        if epochs is not None:
-            manifest.config = replace(config, training=replace(config.training, epochs=epochs))
-            modeldir.write_manifest(folder, manifest)
         splits = _read_splits(config)
         for name, gold in splits.items():
             if gold.provenance() != manifest.provenance.get(name):
                 raise NerwinError(f"{gold.path} is not as it was when the run began")
+        if epochs is not None:
+            manifest.config = replace(config, training=replace(config.training, epochs=epochs))
+            modeldir.write_manifest(folder, manifest)
         run = cls(folder, modeldir.load_model(folder, "last"), manifest, splits)
         run.optimizer.state = modeldir.load_optimizer_state(folder, manifest)
         return run

@@ -344,6 +344,19 @@ def test_a_full_disk_is_told_in_one_line(trained: Path, tmp_path: Path) -> None:
     assert done.stderr == "Error: No space left on device\n"
 
 
+@pytest.mark.parametrize("loss", ["logistic", "softmax", "crf"])
+def test_every_kind_of_model_bears_empty_lines_and_no_lines(tmp_path: Path, loss: str) -> None:
+    run = tmp_path / "run"
+    options = ["--loss", loss, "--tags", "BIOES", "--documents", "--epochs", "1"]
+    assert nerwin("train", *SMALL, *options, "-o", run).exit_code == 0
+    for text in ("", "\n", "\n\nParis.\n\n"):
+        result = nerwin("predict", run, "-", "--format", "jsonl", input=text)
+        assert result.exit_code == 0, result.output
+        assert len(result.stdout.splitlines()) == text.count("\n")
+    alone = nerwin("predict", run, "-", "--format", "jsonl", input="Paris.\n").stdout
+    assert result.stdout.splitlines()[2] == alone.strip()
+
+
 def test_empty_input_gives_empty_output(trained: Path) -> None:
     for form in ("conll", "jsonl", "inline"):
         result = nerwin("predict", trained, "-", "--format", form, input="")
@@ -481,7 +494,7 @@ def test_gradcheck_fails_with_exit_code_1_for_a_wrong_derivative(
     right = ops.affine
 
     def affine(*inputs: object) -> object:
-        Z, (dX, dW, db) = right(*inputs)  # type: ignore[arg-type]
+        Z, (dX, dW, db) = right(*inputs)
         return Z, (dX, lambda dZ: 2 * dW(dZ), db)
 
     monkeypatch.setattr(ops, "affine", affine)

@@ -117,7 +117,7 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(
     def full(path: Path, content: object) -> object:
         if dies_at in {path.stem, path.name}:
             raise OSError(28, "No space left on device", str(path))
-        return (save_array if path.suffix == ".npy" else write)(path, content)  # type: ignore[arg-type]
+        return (save_array if path.suffix == ".npy" else write)(path, content)
 
     monkeypatch.setattr(modeldir, "_save_array", full)
     monkeypatch.setattr(modeldir, "write_file", full)

@@ -143,6 +143,8 @@ def marginals(S: Array, A: Array, a: Array, z: Array, starts: Indices) -> Array:
 
     They are the derivative of log Z, and so that of ``crf_loss`` without its second term.
     """
+    if not len(S):
+        return S
     labels = viterbi(S, A, a, z, starts)  # any allowed path will do
     _, (dS, *_) = crf_loss(S, A, a, z, labels=labels, starts=starts)
     P = np.asarray(dS(np.asarray(float(len(S)))))

@@ -31,7 +31,7 @@ def document_features(
     words      N tokens
     vectors    (N, D) their vectors
     starts     (S+1,) the number of each sentence's first token, then N
-    documents  (T+1,) the number of each document's first sentence, then S
+    documents  (T+1,) the number of each document's first sentence, then S; none is empty
     Contexts are zero for words that are not capitalised, and where there is no other occurrence.
     """
     N, D = vectors.shape

@@ -45,7 +45,7 @@ def read_blocks(
     pieces: list[bytes] = []  # of a line whose end is still to come
     while True:
         try:
-            data = file.read1(size)  # type: ignore[attr-defined]
+            data = file.read1(size)  # type: ignore[attr-defined]  # every binary file here has it
         except (EOFError, zlib.error, OSError) as error:
             raise DataError(f"cannot be read: {error}", path, number + 1) from error
         head, newline, tail = data.rpartition(b"\n")
