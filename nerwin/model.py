@@ -175,8 +175,9 @@ class Dropout:
         """H with a share of it set to zero."""
         if not share:
             return H
-        dtype = H.value.dtype
-        kept = self.rng.random(H.value.shape, np.float32) >= share
+        shape, dtype = H.value.shape, H.value.dtype
+        drawn = np.frombuffer(self.rng.bytes(2 * H.value.size), np.uint16).reshape(shape)
+        kept = drawn >= round(share * (1 << 16))
         return apply(ops.multiply, H, constant(kept * dtype.type(1 / (1 - share))))
 
 
