@@ -90,6 +90,16 @@ class FeatureOptions:
         0, "size for the word's cluster among 100, and among 1000, of the vectors", at_least=0
     )
     documents: bool = _option(False, "what the rest of the document tells of the word")
+    folds: int = _option(
+        0,
+        "models of a first pass, each trained without one fold of the documents; a second pass "
+        "sees what they say elsewhere in the document; 0: one pass",
+        at_least=0,
+    )
+
+    def __post_init__(self) -> None:
+        if self.folds == 1:
+            raise ConfigError("features.folds: 2 folds at least, or 0")
 
     def sizes(self) -> dict[str, int]:
         """Feature of a token -> size of its vectors, of those that are wanted."""
@@ -116,7 +126,12 @@ class TrainingOptions:
     )
     momentum: float = _option(0.0, "share of the last step kept (sgd only)", at_least=0, below=1)
     schedule: str = _option("constant", "learning rate over time", choices=("constant", "linear"))
-    dropout: float = _option(0.0, "share of x set to zero in training", at_least=0, below=1)
+    dropout: float = _option(
+        0.0, "share of the vectors in x set to zero in training", at_least=0, below=1
+    )
+    dropout_dense: float = _option(
+        0.0, "share of what documents tell set to zero in training", at_least=0, below=1
+    )
     dropout_hidden: float = _option(
         0.0, "share of the hidden units set to zero in training", at_least=0, below=1
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nerwin.engine.crf import viterbi
+from nerwin.engine.crf import marginals, viterbi
 from nerwin.engine.types import Array, Indices
 from nerwin.text.tags import BEGIN, END, INSIDE, OUTSIDE, SINGLE, Spans, read_codes, write_codes
 
@@ -51,6 +51,13 @@ class Labels:
         prefix, kind = self._codes()
         return read_codes(prefix[labels], kind[labels], starts, self.types)
 
+    def of_types(self, P: Array) -> Array:
+        """The probabilities of outside and of each type, (N, 1+T), from those of the labels."""
+        _, kind = self._codes()
+        first = np.flatnonzero(np.diff(kind, prepend=-2))
+        summed: Array = np.add.reduceat(P, first, axis=1)
+        return summed
+
     def transitions(self) -> tuple[Array, Array, Array]:
         """0 where a label may follow another (K, K), open or close a sentence (K,), else −∞."""
         prefix, kind = (codes.tolist() for codes in self._codes())
@@ -87,6 +94,19 @@ def best_labels(S: Array, labels: Labels, starts: Indices, path: tuple[Array, ..
     if path:
         A, a, z = A + path[0], a + path[1], z + path[2]
     return viterbi(S, A, a, z, starts)
+
+
+def distribution(S: Array, labels: Labels, starts: Indices, path: tuple[Array, ...] = ()) -> Array:
+    """P (N, K): the probability of each label of a word, which sum to 1.
+
+    path  as in ``best_labels``; with it, the probability over all paths through the sentence
+    """
+    if path:
+        A, a, z = (x + y for x, y in zip(path, labels.transitions(), strict=True))
+        return marginals(S, A, a, z, starts)
+    P = np.exp(S - S.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    return P
 
 
 def to_entities(best: Indices, P: Array, labels: Labels, starts: Indices) -> Decoded:

@@ -40,8 +40,20 @@ def new_model(
     tables = feature_tables(features, lexicon)
     dense = width(E.shape[1]) if features.documents else 0
     parameters = new_parameters(E, coding, options, rng, tables, dense)
-    pretrained = E.copy() if features.documents else E[:0]
+    pretrained = E.copy() if features.documents or features.folds else E[:0]
     return Model(options, types, lexicon, parameters, untouched, pretrained)
+
+
+def fresh_parameters(
+    model: Model, features: FeatureOptions, dense: int, rng: np.random.Generator
+) -> Parameters:
+    """Parameters for another model like this one, which has E as it was before training.
+
+    dense  how many dense numbers it reads
+    """
+    tables = feature_tables(features, model.lexicon)
+    E = model.pretrained.copy()
+    return new_parameters(E, model.labels, model.options, rng, tables, dense)
 
 
 def new_table(

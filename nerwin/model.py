@@ -10,17 +10,18 @@ gradient check checks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from nerwin.config import ModelOptions
-from nerwin.decoding import Decoded, Labels, best_labels, to_entities
+from nerwin.consistency import evidence
+from nerwin.decoding import Decoded, Labels, best_labels, distribution, to_entities
 from nerwin.engine import ops
-from nerwin.engine.crf import crf_loss, marginals
+from nerwin.engine.crf import crf_loss
 from nerwin.engine.graph import Node, apply, constant, parameter
 from nerwin.engine.types import Array, Indices
-from nerwin.text import documents as doc
+from nerwin.text.documents import DocumentFeatures
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import PADDING, SPECIAL
 from nerwin.text.windows import Windows
@@ -41,6 +42,21 @@ class Inputs:
     dense: Array
 
 
+class Dense:
+    """Numbers (N, K) beside the vectors: ``dense[batch]`` is the (B, K) array for some tokens.
+
+    parts  what is joined: each gives its columns in the same way; there may be none
+    width  K
+    """
+
+    def __init__(self, tokens: int, *parts: DocumentFeatures | Array) -> None:
+        self._parts = (np.zeros((tokens, 0), np.float32), *parts)
+        self.width = self[:0].shape[1]
+
+    def __getitem__(self, batch: Indices | slice) -> Array:
+        return np.concatenate([part[batch] for part in self._parts], axis=1, dtype=np.float32)
+
+
 @dataclass
 class Model:
     """A trained or untrained classifier.
@@ -50,6 +66,7 @@ class Model:
                 several); U, one column per scorer; A, a, z transitions of a CRF
     untouched   (V − V', D) vectors of all other words, which training never changes
     pretrained  E before training, of which document features are made; (0, D) without them
+    first       parameters of the models of a first pass, alike in all else; none: one pass
     """
 
     options: ModelOptions
@@ -58,6 +75,7 @@ class Model:
     parameters: Parameters
     untouched: Array
     pretrained: Array
+    first: list[Parameters] = field(default_factory=list)
 
     @property
     def labels(self) -> Labels:
@@ -68,15 +86,30 @@ class Model:
         """The windows of all tokens; sentence i is tokens starts[i] … starts[i+1]−1."""
         return Windows(self.lexicon.rows(tokens), starts, self.options.window, PADDING)
 
-    def document_features(
-        self, tokens: Sequence[str], starts: Indices, documents: Indices
-    ) -> Array:
-        """Dense inputs (N, K) of all tokens; document i is sentences documents[i] … [i+1]−1."""
-        if not len(self.pretrained):
-            return np.zeros((len(tokens), 0), np.float32)
-        rows = self.lexicon.vocabulary.rows(tokens)
-        vectors = vectors_of(rows, self.pretrained, self.untouched)
-        return doc.document_features(tokens, vectors, starts, documents)
+    def dense(
+        self,
+        tokens: Sequence[str],
+        starts: Indices,
+        documents: Indices,
+        answers: Array | None = None,
+    ) -> Dense:
+        """Dense inputs of all tokens; document i is sentences documents[i] … [i+1]−1.
+
+        answers  (N, K) probabilities of each label, of a first pass over the tokens; None: those
+                 of this model's own first pass, if it has one
+        """
+        parts: list[DocumentFeatures | Array] = []
+        if len(self.pretrained):
+            rows = self.lexicon.vocabulary.rows(tokens)
+            vectors = vectors_of(rows, self.pretrained, self.untouched)
+            parts.append(DocumentFeatures(tokens, vectors, starts, documents))
+        if self.first and answers is None:
+            answers = self._first_pass(
+                self.windows(tokens, starts), Dense(len(tokens), *parts), starts
+            )
+        if answers is not None:
+            parts.append(evidence(answers, self.labels, tokens, starts, documents))
+        return Dense(len(tokens), *parts)
 
     def loss(
         self,
@@ -108,14 +141,16 @@ class Model:
 
     def scores(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Array:
         """S (N, K): the score of each label for every token; that of "outside" is first."""
-        windows = self.windows(tokens, starts)
-        dense = self.document_features(tokens, starts, documents)
+        dense = self.dense(tokens, starts, documents)
+        return self._scores(self.parameters, self.windows(tokens, starts), dense)
+
+    def _scores(self, parameters: Parameters, windows: Windows, dense: Dense) -> Array:
         first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0
         S = np.zeros((len(windows), len(self.labels)), np.float32)
         for start in range(0, len(windows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            rows, E = self.local_table(windows[block])
-            nodes = {name: constant(value) for name, value in (self.parameters | {"E": E}).items()}
+            rows, E = self.local_table(windows[block], parameters["E"])
+            nodes = {name: constant(value) for name, value in (parameters | {"E": E}).items()}
             made = scores(nodes, Inputs(rows, dense[block]), self.lexicon.tables, self.options)
             S[block, first:] = made.value
         return S
@@ -123,22 +158,30 @@ class Model:
     def predict(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Decoded:
         """The entities among the tokens, with their scores."""
         S = self.scores(tokens, starts, documents)
-        path = tuple(self.parameters[name] for name in TRANSITIONS if name in self.parameters)
+        path = _path(self.parameters)
         best = best_labels(S, self.labels, starts, path)
-        return to_entities(best, self._probabilities(S, path, starts), self.labels, starts)
-
-    def _probabilities(self, S: Array, path: tuple[Array, ...], starts: Indices) -> Array:
-        """P (N, K): of each label for itself, or of all labels together, which sum to 1."""
         if one_against_rest(self.options):
-            return ops.logistic(S)
-        if path:
-            A, a, z = (x + y for x, y in zip(path, self.labels.transitions(), strict=True))
-            return marginals(S, A, a, z, starts)
-        P = np.exp(S - S.max(axis=1, keepdims=True))
-        P /= P.sum(axis=1, keepdims=True)
+            P = ops.logistic(S)
+        else:
+            P = distribution(S, self.labels, starts, path)
+        return to_entities(best, P, self.labels, starts)
+
+    def _first_pass(self, windows: Windows, dense: Dense, starts: Indices) -> Array:
+        """P (N, K): the mean of what the models of the first pass answer."""
+        P = np.zeros((len(windows), len(self.labels)), np.float32)
+        for parameters in self.first:
+            P += self.answers(parameters, windows, dense, starts)
+        P /= len(self.first)
         return P
 
-    def local_table(self, rows: Indices) -> tuple[Indices, Array]:
+    def answers(
+        self, parameters: Parameters, windows: Windows, dense: Dense, starts: Indices
+    ) -> Array:
+        """P (N, K): the probability of each label by one model of the first pass."""
+        S = self._scores(parameters, windows, dense)
+        return distribution(S, self.labels, starts, _path(parameters))
+
+    def local_table(self, rows: Indices, E: Array) -> tuple[Indices, Array]:
         """Windows of rows, with the words renumbered for a table of only those that occur, and
         that table. The special rows keep their numbers.
         """
@@ -148,7 +191,7 @@ class Model:
         )
         rows = rows.copy()
         rows[..., 0] = local[len(SPECIAL) :].reshape(words.shape)
-        return rows, vectors_of(used, self.parameters["E"], self.untouched)
+        return rows, vectors_of(used, E, self.untouched)
 
 
 def vectors_of(rows: Indices, E: Array, untouched: Array) -> Array:
@@ -162,13 +205,15 @@ def vectors_of(rows: Indices, E: Array, untouched: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
-    """Shares of x and of the hidden units that are set to zero, and what draws them.
+    """Shares of what is set to zero, and what draws it: of the vectors in x, of the dense numbers
+    in it, of the hidden units.
 
     What is left is scaled up, so that sums keep their size (Srivastava et al., 2014).
     """
 
     rng: np.random.Generator
     x: float = 0.0
+    dense: float = 0.0
     hidden: float = 0.0
 
     def apply(self, H: Node, share: float) -> Node:
@@ -179,6 +224,11 @@ class Dropout:
         drawn = np.frombuffer(self.rng.bytes(2 * H.value.size), np.uint16).reshape(shape)
         kept = drawn >= round(share * (1 << 16))
         return apply(ops.multiply, H, constant(kept * dtype.type(1 / (1 - share))))
+
+
+def _path(parameters: Parameters) -> tuple[Array, ...]:
+    """The scores of transitions that a CRF has learned; of other models, nothing."""
+    return tuple(parameters[name] for name in TRANSITIONS if name in parameters)
 
 
 def one_against_rest(options: ModelOptions) -> bool:
@@ -194,9 +244,7 @@ def scores(
     dropout: Dropout | None = None,
 ) -> Node:
     """S (B, T), the score of each scorer for each window."""
-    H = apply(ops.concatenate, *_parts(nodes, inputs, tables, options))
-    if dropout:
-        H = dropout.apply(H, dropout.x)
+    H = apply(ops.concatenate, *_parts(nodes, inputs, tables, options, dropout))
     for i, (W, b) in enumerate(layer_names(len(options.hidden))):
         # All scorers' first layers read the same x: side by side they are one layer.
         layer = ops.affine if i == 0 or options.share_hidden else ops.grouped_affine
@@ -207,7 +255,11 @@ def scores(
 
 
 def _parts(
-    nodes: Mapping[str, Node], inputs: Inputs, tables: Sequence[str], options: ModelOptions
+    nodes: Mapping[str, Node],
+    inputs: Inputs,
+    tables: Sequence[str],
+    options: ModelOptions,
+    dropout: Dropout | None,
 ) -> list[Node]:
     """What x is joined from: the vectors of every table, and the dense numbers."""
     parts = []
@@ -218,8 +270,11 @@ def _parts(
             words = (rows != PADDING)[:, :, None].astype(V.value.dtype)
             V = apply(ops.multiply, V, constant(words))
         parts.append(V)
+    if dropout and dropout.x:
+        parts = [dropout.apply(apply(ops.concatenate, *parts), dropout.x)]
     if inputs.dense.shape[1]:
-        parts.append(constant(inputs.dense))
+        dense = constant(inputs.dense)
+        parts.append(dropout.apply(dense, dropout.dense) if dropout else dense)
     return parts
 
 

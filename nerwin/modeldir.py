@@ -5,6 +5,7 @@
     untouched.npy    vectors of the words that training never touches: written once, memory-mapped
     features.json, cluster….npy, pretrained.npy    values and rows of a richer x, if there is one
     epoch-7/         a checkpoint: one .npy per parameter (E, W, b, U)
+    fold-1-epoch-12/ the same of a model of the first pass
     epoch-7/optimizer/  the optimizer's state, in the last checkpoint only: what resuming needs
     metrics.jsonl, metrics.json    see ``training``
 
@@ -49,6 +50,7 @@ class Manifest:
     """The contents of manifest.json.
 
     files        what is written once, words.txt and so on: name -> shape, dtype, sha256
+    folds        the finished models of the first pass: {"folder", "epoch", "parameters"}
     checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}
     best, last   names of checkpoints
     """
@@ -57,6 +59,7 @@ class Manifest:
     types: list[str]
     provenance: dict[str, Any]
     files: dict[str, Any] = field(default_factory=dict)
+    folds: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: dict[str, Any] = field(default_factory=dict)
     best: str = ""
     last: str = ""
@@ -65,11 +68,12 @@ class Manifest:
     nerwin: str = __version__
 
 
-def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any]) -> Manifest:
-    """Make the folder, unless it is there already, and write what never changes."""
+def create(folder: Path, model: Model, manifest: Manifest) -> None:
+    """Make the folder, unless it is there already, and write what never changes; the manifest
+    gets to know of it, but is not written before there is a checkpoint.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        manifest = Manifest(config, list(model.types), provenance)
         lexicon = model.lexicon
         texts = {"words.txt": "\n".join(lexicon.vocabulary.words)}
         arrays = {"untouched.npy": model.untouched}
@@ -87,7 +91,6 @@ def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any
     except BaseException:
         remove(folder)
         raise
-    return manifest
 
 
 def is_free(folder: Path) -> bool:
@@ -104,9 +107,10 @@ def check_replaceable(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a run's files, and its folder if nothing else is in it."""
-    checkpoints = ["epoch-1"]  # half-written, if there is no manifest
+    checkpoints = ["epoch-1", "fold-1-epoch-1"]  # half-written, if there is no manifest
     with contextlib.suppress(ConfigError, DataError):
-        checkpoints = list(read_manifest(folder).checkpoints)
+        manifest = read_manifest(folder)
+        checkpoints = [*manifest.checkpoints, *(fold["folder"] for fold in manifest.folds)]
     for checkpoint in checkpoints:
         shutil.rmtree(folder / checkpoint, ignore_errors=True)
     # The manifest last: as long as it is there, the rest is known to be a run's.
@@ -131,7 +135,9 @@ def save_checkpoint(
 
     Returns the new manifest; the old one is left as it was, in case writing fails.
     """
-    name = f"epoch-{epoch}"
+    fold = len(manifest.folds) + 1
+    in_fold = fold <= manifest.config.features.folds
+    name = f"fold-{fold}-epoch-{epoch}" if in_fold else f"epoch-{epoch}"
     target = folder / name
     shutil.rmtree(target, ignore_errors=True)  # left by a killed process
     target.mkdir()
@@ -167,6 +173,16 @@ def save_checkpoint(
     return manifest
 
 
+def close_fold(folder: Path, manifest: Manifest) -> Manifest:
+    """Note that a model of the first pass is finished: the last checkpoint holds it."""
+    last = manifest.checkpoints[manifest.last]
+    fold = {"folder": manifest.last, "epoch": last["epoch"], "parameters": last["parameters"]}
+    closed = replace(manifest, folds=[*manifest.folds, fold], checkpoints={}, best="", last="")
+    write_manifest(folder, closed)
+    shutil.rmtree(folder / manifest.last / "optimizer", ignore_errors=True)
+    return closed
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace manifest.json, in one step."""
     write_file(folder / MANIFEST, json.dumps(asdict(manifest), indent=2))
@@ -191,10 +207,14 @@ def read_manifest(folder: Path) -> Manifest:
             raise DataError(f"{message}; this is {__version__}: update nerwin", path)
         fields["config"] = from_dict(fields["config"])
         manifest = Manifest(**fields)
-        for checkpoint in (manifest.best, manifest.last):
+        held = {fold["folder"]: fold["parameters"] for fold in manifest.folds}
+        if manifest.checkpoints or not manifest.folds:
+            for name in (manifest.best, manifest.last):
+                held[name] = manifest.checkpoints[name]["parameters"]
+        for name, parameters in held.items():
             expected = {"E", "U", *chain(*layer_names(len(manifest.config.model.hidden)))}
-            if not manifest.checkpoints[checkpoint]["parameters"].keys() >= expected:
-                raise DataError(f"{checkpoint} does not hold {', '.join(sorted(expected))}", path)
+            if not parameters.keys() >= expected:
+                raise DataError(f"{name} does not hold {', '.join(sorted(expected))}", path)
         return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
@@ -208,12 +228,19 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
     is not a run's, DataError if a file in it is missing or damaged.
     """
     manifest = read_manifest(folder)
+    trained = len(manifest.folds) == manifest.config.features.folds and manifest.checkpoints
+    if checkpoint == "best" and not trained:
+        raise ConfigError(
+            f"{folder}: not trained yet, only some of its first pass is; "
+            f"to go on: nerwin train --resume {folder}"
+        )
     name = manifest.best if checkpoint == "best" else manifest.last
     with _damage(folder / MANIFEST):
-        arrays = manifest.checkpoints[name]["parameters"]
-        parameters = {
-            p: _load_array(folder / name / f"{p}.npy", about) for p, about in arrays.items()
-        }
+        first = [_load_parameters(folder / f["folder"], f["parameters"]) for f in manifest.folds]
+        parameters = first[-1] if first else {}
+        if name:
+            held = manifest.checkpoints[name]["parameters"]
+            parameters = _load_parameters(folder / name, held)
         files = manifest.files
         text = _read(folder / "words.txt", files["words.txt"]["sha256"]).decode()
         values = {}
@@ -230,14 +257,16 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
             pretrained = _load_array(folder / "pretrained.npy", files["pretrained.npy"])
         lexicon = Lexicon(Vocabulary(text.split("\n") if text else []), values, clusters)
         types = tuple(manifest.types)
-        return Model(manifest.config.model, types, lexicon, parameters, untouched, pretrained)
+        options = manifest.config.model
+        return Model(options, types, lexicon, parameters, untouched, pretrained, first)
 
 
 def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:
     """The optimizer's state at the last checkpoint: parameter -> key -> array."""
     state: dict[str, State] = {}
     with _damage(folder / MANIFEST):
-        for name, about in manifest.checkpoints[manifest.last]["optimizer"].items():
+        last = manifest.checkpoints.get(manifest.last, {"optimizer": {}})
+        for name, about in last["optimizer"].items():
             parameter, key = name.rsplit(".", 1)
             path = folder / manifest.last / "optimizer" / f"{name}.npy"
             state.setdefault(parameter, {})[key] = _load_array(path, about)
@@ -266,6 +295,10 @@ def _save_array(path: Path, array: Array) -> dict[str, Any]:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
+
+
+def _load_parameters(folder: Path, held: Mapping[str, Any]) -> Parameters:
+    return {name: _load_array(folder / f"{name}.npy", about) for name, about in held.items()}
 
 
 def _load_array(path: Path, about: Mapping[str, Any], *, mapped: bool = False) -> Array:

@@ -217,7 +217,7 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     inputs = Inputs(np.stack(columns, axis=-1), dense)
 
     def loss(nodes: Mapping[str, Node]) -> Node:
-        dropout = Dropout(np.random.default_rng(_SEED), 0.4, 0.5) if rich else None
+        dropout = Dropout(np.random.default_rng(_SEED), 0.4, 0.3, 0.5) if rich else None
         return model.loss(nodes, inputs, labels, np.array([0, 3, 5]), dropout)
 
     return Case(f"model {title}", loss, parameters, _touched(rows, options))
@@ -238,8 +238,9 @@ def trained_case(model: Model, gold: Gold) -> Case:
     last = int(np.searchsorted(gold.starts, gold.starts[first] + _BATCH))
     starts = gold.starts[first : last + 1]
     batch = np.arange(starts[0], starts[-1])
-    dense = model.document_features(gold.words, gold.starts, gold.documents)[batch]
-    rows, E = model.local_table(model.windows(gold.words, gold.starts)[batch])
+    dense = model.dense(gold.words, gold.starts, gold.documents)[batch]
+    windows = model.windows(gold.words, gold.starts)
+    rows, E = model.local_table(windows[batch], model.parameters["E"])
     touched = _touched(rows[..., 0], model.options)
     others = model.parameters["E"][: len(touched)]  # rows that no window points to
     parameters = model.parameters | {"E": np.concatenate((E, others))}

@@ -163,7 +163,7 @@ def _resume(folder: str, others: object, flags: dict[str, Any]) -> Run:
     if epochs is not None:
         epochs = load_config(overrides=[("training", "epochs", epochs)]).training.epochs
     run = Run.resume(Path(folder), epochs)
-    click.echo(f"going on with {folder} after epoch {run.last_epoch}")
+    click.echo(f"going on with {folder} after {_place(run)}")
     return run
 
 
@@ -212,8 +212,12 @@ def _train(run: Run) -> None:
         if not run.done:
             click.echo(_HEADER)
         with _Bar(run) as bar:
+            fold = 0
             for epoch in run.epochs(bar.show):
                 bar.clear()
+                if epoch.fold != fold:
+                    click.echo(_pass_line(epoch.fold, run.config.features.folds))
+                    fold = epoch.fold
                 click.echo(_epoch_line(epoch))
         _conclude(run)
     except BaseException as error:
@@ -222,6 +226,10 @@ def _train(run: Run) -> None:
             _say_how_to_go_on(run)
             sys.exit(_INTERRUPTED)
         raise
+
+
+def _pass_line(fold: int, folds: int) -> str:
+    return f"first pass, without fold {fold} of {folds}" if fold else "second pass"
 
 
 def _epoch_line(epoch: Epoch) -> str:
@@ -251,19 +259,24 @@ def _conclude(run: Run) -> None:
 
 def _say_how_to_go_on(run: Run) -> None:
     click.echo("\n", err=True, nl=False)
-    if run.last_epoch:
-        click.echo(f"stopped; {run.folder} holds epoch {run.last_epoch}. To go on:", err=True)
+    if run.last_epoch or run.manifest.folds:
+        click.echo(f"stopped; {run.folder} holds {_place(run)}. To go on:", err=True)
         click.echo(f"  nerwin train --resume {run.folder}", err=True)
     else:
         click.echo("stopped before the first epoch was finished; nothing was saved", err=True)
+
+
+def _place(run: Run) -> str:
+    """How far the run has come."""
+    epoch = f"epoch {run.last_epoch}"
+    return f"{epoch} of fold {run.fold} of the first pass" if run.fold else epoch
 
 
 class _Bar:
     """A progress bar over all epochs on standard error, if a person is looking."""
 
     def __init__(self, run: Run) -> None:
-        total = run.config.training.epochs * len(run.batches)
-        self.done = run.last_epoch * len(run.batches)
+        self.done, total = run.windows
         self.visible = sys.stderr.isatty() and not run.done
         self.bar = click.progressbar(
             length=total, label="training", file=sys.stderr, update_min_steps=total // 500 or 1
@@ -275,11 +288,10 @@ class _Bar:
             self.bar.update(self.done)
         return self
 
-    def show(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` windows are trained."""
+    def show(self, windows: int) -> None:
+        """Show that so many windows more are trained."""
         if self.visible:
-            self.bar.update(done - self.done)
-            self.done = done
+            self.bar.update(windows)
 
     def clear(self) -> None:
         """Make place for a line."""
