@@ -10,12 +10,19 @@ gradient check checks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nerwin.config import ModelOptions
-from nerwin.decoding import Decoded, Labels, best_labels, to_entities
+from nerwin.decoding import (
+    Calibration,
+    Decision,
+    Decoded,
+    Labels,
+    best_labels,
+    to_entities,
+)
 from nerwin.engine import ops
 from nerwin.engine.crf import crf_loss, marginals
 from nerwin.engine.graph import Node, apply, constant, parameter
@@ -47,9 +54,11 @@ class Model:
 
     parameters  E (V', D) vectors of the unknown word, the padding and the words in training data;
                 E_… the tables of other features; W, b of the hidden layer (W1, b1, W2, … of
-                several); U, one column per scorer; A, a, z transitions of a CRF
+                several); U, one column per scorer; A, a, z transitions of a CRF, or those
+                counted in training data, which training does not change
     untouched   (V − V', D) vectors of all other words, which training never changes
     pretrained  E before training, of which document features are made; (0, D) without them
+    decision, calibration  what was tuned on dev, see ``tuning``
     """
 
     options: ModelOptions
@@ -58,6 +67,12 @@ class Model:
     parameters: Parameters
     untouched: Array
     pretrained: Array
+    decision: Decision = field(default_factory=Decision)
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def as_trained(self) -> Model:
+        """The same without what was tuned on dev."""
+        return replace(self, decision=Decision(), calibration=Calibration())
 
     @property
     def labels(self) -> Labels:
@@ -122,16 +137,26 @@ class Model:
 
     def predict(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Decoded:
         """The entities among the tokens, with their scores."""
-        S = self.scores(tokens, starts, documents)
-        path = tuple(self.parameters[name] for name in TRANSITIONS if name in self.parameters)
-        best = best_labels(S, self.labels, starts, path)
-        return to_entities(best, self._probabilities(S, path, starts), self.labels, starts)
+        return self.decode(self.scores(tokens, starts, documents), starts)
 
-    def _probabilities(self, S: Array, path: tuple[Array, ...], starts: Indices) -> Array:
+    def decode(self, S: Array, starts: Indices) -> Decoded:
+        """The entities that scores S (N, K) mean, with their scores."""
+        best = self.decide(S, starts)
+        found = to_entities(best, self._probabilities(S, starts), self.labels, starts)
+        return Decoded(found.spans, self.calibration.apply(found.scores))
+
+    def decide(self, S: Array, starts: Indices) -> Indices:
+        """The label of each word: S (N, K) -> (N,)."""
+        weight = 1.0 if self.options.loss == "crf" else self.decision.transitions
+        path = tuple(weight * self.parameters[name] for name in TRANSITIONS) if weight else ()
+        return best_labels(S - self.labels.thresholds(self.decision), self.labels, starts, path)
+
+    def _probabilities(self, S: Array, starts: Indices) -> Array:
         """P (N, K): of each label for itself, or of all labels together, which sum to 1."""
         if one_against_rest(self.options):
             return ops.logistic(S)
-        if path:
+        if self.options.loss == "crf":
+            path = (self.parameters[name] for name in TRANSITIONS)
             A, a, z = (x + y for x, y in zip(path, self.labels.transitions(), strict=True))
             return marginals(S, A, a, z, starts)
         P = np.exp(S - S.max(axis=1, keepdims=True))

@@ -5,13 +5,15 @@ A run's folder gets, beside the model (see ``modeldir``):
     metrics.jsonl   first {"config", "provenance"}, then one object an epoch:
                     epoch, loss (mean over the windows), learning_rate (at its end), seconds,
                     tokens_per_second, dev (precision, recall, f1, support, accuracy, types)
-    metrics.json    at the end: epochs, best_epoch, seconds, dev and test (of the best epoch)
+    metrics.json    at the end: epochs, best_epoch, seconds, dev and test (of the best epoch), and
+                    dev_as_trained and test_as_trained: before anything was tuned on dev
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections import Counter
@@ -23,18 +25,20 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nerwin import modeldir
+from nerwin import modeldir, tuning
 from nerwin.batches import Batch, Batches
 from nerwin.config import Config, DataOptions, TrainingOptions
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, linear_decay
 from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, NerwinError
-from nerwin.evaluation import Scores, evaluate
+from nerwin.evaluation import Scores, evaluate, measure, scores_of
 from nerwin.gold import Gold, read_gold
 from nerwin.initial import new_model
-from nerwin.model import Dropout, Model, parameter_nodes
+from nerwin.model import TRANSITIONS, Dropout, Model, parameter_nodes
 from nerwin.text.vectors import load_vectors
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]  # windows done, windows in all epochs
 
@@ -108,6 +112,12 @@ class Run:
         rng = np.random.default_rng(config.training.seed)
         words, vectors, sha256 = _words_and_vectors(config.data, train.words, rng)
         model = new_model(config, types, train.words, words, vectors, rng)
+        if config.model.tune and config.model.loss != "crf":  # a CRF learns them itself
+            coded = model.labels.encode(train.spans, train.starts)
+            counted = model.labels.counted_transitions(coded, train.starts)
+            model.parameters |= zip(TRANSITIONS, counted, strict=True)
+        if config.model.tune and "dev" not in splits:
+            log.warning("model.tune: there is no dev file, so nothing is tuned")
         vocabulary = model.lexicon.vocabulary
         provenance = {
             **{name: gold.provenance() for name, gold in splits.items()},
@@ -145,7 +155,7 @@ class Run:
         if epochs is not None:
             manifest.config = replace(config, training=replace(config.training, epochs=epochs))
             modeldir.write_manifest(folder, manifest)
-        run = cls(folder, modeldir.load_model(folder, "last"), manifest, splits)
+        run = cls(folder, modeldir.load_model(folder, "last").as_trained(), manifest, splits)
         run.optimizer.state = modeldir.load_optimizer_state(folder, manifest)
         return run
 
@@ -187,10 +197,18 @@ class Run:
             yield epoch
 
     def finish(self) -> dict[str, Any]:
-        """Measure the best epoch on dev and test, and write metrics.json; its contents."""
-        model = (
-            self.model if self.best_epoch == self.last_epoch else modeldir.load_model(self.folder)
+        """Tune the best epoch on dev, measure it on dev and test before and after, and write
+        metrics.json; its contents.
+        """
+        trained = (
+            self.model
+            if self.best_epoch == self.last_epoch
+            else modeldir.load_model(self.folder).as_trained()
         )
+        model, dev = trained, self.splits.get("dev")
+        if dev:
+            model = tuning.fit(trained, dev, scores_of(trained, dev))
+            self.manifest = modeldir.save_tuning(self.folder, self.manifest, model)
         metrics: dict[str, Any] = {
             "epochs": self.last_epoch,
             "best_epoch": self.best_epoch,
@@ -198,9 +216,13 @@ class Run:
         }
         for name in ("dev", "test"):
             gold = self.splits.get(name)
-            metrics[name] = evaluate(model, gold).as_dict() if gold else None
-        if "dev" in self.splits and self.config.features.documents:
-            alone = evaluate(model, self.splits["dev"].alone())
+            metrics[name] = metrics[f"{name}_as_trained"] = None
+            if gold:
+                S = scores_of(trained, gold)
+                metrics[name] = measure(model, gold, S).as_dict()
+                metrics[f"{name}_as_trained"] = measure(trained, gold, S).as_dict()
+        if dev and self.config.features.documents:
+            alone = evaluate(model, dev.alone())
             metrics["dev_sentences_alone"] = alone.as_dict()
         modeldir.write_file(self.folder / "metrics.json", json.dumps(metrics, indent=2))
         return metrics

@@ -17,6 +17,7 @@ LADDER = [
     ["__main__"],
     ["cli"],
     ["training", "prediction", "verification"],
+    ["tuning"],
     ["evaluation", "batches", "modeldir"],
     ["initial", "gold"],
     ["model"],

@@ -68,6 +68,9 @@ def command(
     else:
         click.echo(scores_table(scores))
         click.echo(f"\naccuracy {100 * scores['accuracy']:.2f}% of tokens")
+        if scores["calibration_error"] is not None:
+            error = f"{100 * scores['calibration_error']:.2f}%"
+            click.echo(f"expected calibration error of the entities' scores {error}")
 
 
 def _of_model(run: Path, file: str, given: dict[str, Any]) -> dict[str, Any]:
