@@ -229,7 +229,7 @@ def test_predict_json_lines_have_exact_offsets(trained: Path) -> None:
         for entity in record["entities"]:
             assert list(entity) == ["start", "end", "text", "type", "score"]
             assert record["text"][entity["start"] : entity["end"]] == entity["text"]
-            assert 0.5 <= entity["score"] <= 1
+            assert 0 <= entity["score"] <= 1
 
 
 def test_all_formats_tell_of_the_same_entities(trained: Path) -> None:
@@ -279,6 +279,8 @@ def test_predict_and_evaluate_agree(
     both.write_text("\n".join(merged))
     columns = json.loads(nerwin("evaluate", both, "--json").stdout)
     model = json.loads(nerwin("evaluate", run, TEST, "--json").stdout)
+    assert columns.pop("calibration_error") is None  # tags have no scores
+    assert 0 < model.pop("calibration_error") < 0.5
     assert columns == model
     assert model["f1"] > 0
 
@@ -458,6 +460,7 @@ def test_evaluate_prints_percent_and_json_fractions(trained: Path) -> None:
     fractions = json.loads(nerwin("evaluate", trained, TEST, "--json").stdout)
     table = nerwin("evaluate", trained, TEST).stdout
     assert f"{100 * fractions['f1']:.2f}" in table
+    assert f"scores {100 * fractions['calibration_error']:.2f}%" in table
     assert set(fractions["types"]) == {"PER", "LOC", "ORG", "MISC"}
     metrics = json.loads((trained / "metrics.json").read_text())
     assert fractions == metrics["dev"]

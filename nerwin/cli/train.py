@@ -255,10 +255,9 @@ def _tuned(run: Run, metrics: dict[str, Any]) -> str:
     decision = run.manifest.checkpoints[run.manifest.best]["decision"]
     before, after = (100 * metrics[key]["f1"] for key in ("dev_as_trained", "dev"))
     thresholds = ", ".join(f"{name} {value:g}" for name, value in decision["thresholds"].items())
-    return (
-        f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds {thresholds}; "
-        f"weight of transitions {decision['transitions']:g}\n"
-    )
+    weight = f"; weight of transitions {decision['transitions']:g}"
+    weight = "" if run.config.model.loss == "crf" else weight  # it has learned its own
+    return f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds {thresholds}{weight}\n"
 
 
 def _say_how_to_go_on(run: Run) -> None:
