@@ -165,6 +165,15 @@ def test_resume_takes_epochs_and_nothing_else(tmp_path: Path) -> None:
     assert "best epoch" in result.output
 
 
+def test_train_tells_what_was_tuned(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = nerwin("train", *SMALL, "--tune", "--epochs", 8, "-o", run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    before, after = (100 * metrics[key]["f1"] for key in ("dev_as_trained", "dev"))
+    assert f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds LOC " in result.output
+    assert "weight of transitions 0" in result.output
+
+
 def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> None:
     args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
     with subprocess.Popen(
