@@ -75,6 +75,9 @@ class ModelOptions:
     )
     types: tuple[str, ...] = _option((), "entity types to learn; none given: all in the data")
     update_vectors: bool = _option(True, "train the word vectors too")
+    tune: bool = _option(
+        False, "tune a threshold for each type, and the weight of transitions, on dev"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ the beginning, inside and end of an entity and for one of a single word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from nerwin.engine import ops
 from nerwin.engine.crf import marginals, viterbi
 from nerwin.engine.types import Array, Indices
 from nerwin.text.tags import BEGIN, END, INSIDE, OUTSIDE, SINGLE, Spans, read_codes, write_codes
@@ -25,6 +27,38 @@ class Decoded:
 
     spans: Spans
     scores: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is added to the scores of labels before the best are taken, see ``tuning``.
+
+    thresholds   type -> what the scores of its labels must exceed beside "outside"; else 0
+    transitions  weight of the scores of transitions that were counted in training data
+    """
+
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    transitions: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """p → σ(slope · log(p / (1 − p)) + intercept), see ``tuning``; as it is, p stays p."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def apply(self, p: Array) -> Array:
+        """Probabilities that are right as often as they say: (n,) -> (n,)."""
+        if self == Calibration():
+            return p
+        return ops.logistic(self.slope * logit(p) + self.intercept)
+
+
+def logit(p: Array) -> Array:
+    """log(p / (1 − p)) as float64, cut off where float32 cannot tell p from 0 or 1."""
+    p = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.log(p) - np.log1p(-p)
 
 
 @dataclass(frozen=True)
@@ -74,6 +108,26 @@ class Labels:
             a[i] = 0 if prefix[i] in _MAY_START else -np.inf
             z[i] = 0 if prefix[i] in _MAY_END else -np.inf
         return A, a, z
+
+    def counted_transitions(self, labels: Indices, starts: Indices) -> tuple[Array, Array, Array]:
+        """Scores of transitions from labels (N,): A (K, K), a and z (K,), as in ``crf``.
+
+        log P(j|i) − log P(j), so that what a label's own scores know, how often it is met, is
+        not counted twice. The sentence's border is one more label; each pair is counted once
+        more than it is met.
+        """
+        K = len(self)
+        sequence = np.insert(labels, starts, K)
+        counts = np.ones((K + 1, K + 1))
+        np.add.at(counts, (sequence[:-1], sequence[1:]), 1)
+        after = counts / counts.sum(axis=1, keepdims=True)
+        scores = np.log(after / (counts.sum(axis=0) / counts.sum())).astype(np.float32)
+        return scores[:K, :K], scores[K, :K], scores[:K, K]
+
+    def thresholds(self, decision: Decision) -> Array:
+        """The threshold of each label: (K,)."""
+        own = [decision.thresholds.get(name, 0.0) for name in self.types]
+        return np.append(0, np.repeat(own, len(_PREFIXES[self.scheme]))).astype(np.float32)
 
     def _codes(self) -> tuple[Indices, Indices]:
         """Prefix code and number of type of each label."""

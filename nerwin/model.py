@@ -10,13 +10,21 @@ gradient check checks.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nerwin.config import ModelOptions
 from nerwin.consistency import evidence
-from nerwin.decoding import Decoded, Labels, best_labels, distribution, to_entities
+from nerwin.decoding import (
+    Calibration,
+    Decision,
+    Decoded,
+    Labels,
+    best_labels,
+    distribution,
+    to_entities,
+)
 from nerwin.engine import ops
 from nerwin.engine.crf import crf_loss
 from nerwin.engine.graph import Node, apply, constant, parameter
@@ -63,10 +71,12 @@ class Model:
 
     parameters  E (V', D) vectors of the unknown word, the padding and the words in training data;
                 E_… the tables of other features; W, b of the hidden layer (W1, b1, W2, … of
-                several); U, one column per scorer; A, a, z transitions of a CRF
+                several); U, one column per scorer; A, a, z transitions of a CRF, or those
+                counted in training data, which training does not change
     untouched   (V − V', D) vectors of all other words, which training never changes
     pretrained  E before training, of which document features are made; (0, D) without them
     first       parameters of the models of a first pass, alike in all else; none: one pass
+    decision, calibration  what was tuned on dev, see ``tuning``
     """
 
     options: ModelOptions
@@ -76,6 +86,12 @@ class Model:
     untouched: Array
     pretrained: Array
     first: list[Parameters] = field(default_factory=list)
+    decision: Decision = field(default_factory=Decision)
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def as_trained(self) -> Model:
+        """The same without what was tuned on dev."""
+        return replace(self, decision=Decision(), calibration=Calibration())
 
     @property
     def labels(self) -> Labels:
@@ -157,14 +173,23 @@ class Model:
 
     def predict(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Decoded:
         """The entities among the tokens, with their scores."""
-        S = self.scores(tokens, starts, documents)
-        path = _path(self.parameters)
-        best = best_labels(S, self.labels, starts, path)
+        return self.decode(self.scores(tokens, starts, documents), starts)
+
+    def decode(self, S: Array, starts: Indices) -> Decoded:
+        """The entities that scores S (N, K) mean, with their scores."""
+        best = self.decide(S, starts)
         if one_against_rest(self.options):
             P = ops.logistic(S)
         else:
-            P = distribution(S, self.labels, starts, path)
-        return to_entities(best, P, self.labels, starts)
+            P = self._distribution(self.parameters, S, starts)
+        found = to_entities(best, P, self.labels, starts)
+        return Decoded(found.spans, self.calibration.apply(found.scores))
+
+    def decide(self, S: Array, starts: Indices) -> Indices:
+        """The label of each word: S (N, K) -> (N,)."""
+        weight = 1.0 if self.options.loss == "crf" else self.decision.transitions
+        path = tuple(weight * self.parameters[name] for name in TRANSITIONS) if weight else ()
+        return best_labels(S - self.labels.thresholds(self.decision), self.labels, starts, path)
 
     def _first_pass(self, windows: Windows, dense: Dense, starts: Indices) -> Array:
         """P (N, K): the mean of what the models of the first pass answer."""
@@ -178,8 +203,11 @@ class Model:
         self, parameters: Parameters, windows: Windows, dense: Dense, starts: Indices
     ) -> Array:
         """P (N, K): the probability of each label by one model of the first pass."""
-        S = self._scores(parameters, windows, dense)
-        return distribution(S, self.labels, starts, _path(parameters))
+        return self._distribution(parameters, self._scores(parameters, windows, dense), starts)
+
+    def _distribution(self, parameters: Parameters, S: Array, starts: Indices) -> Array:
+        path = tuple(parameters[name] for name in TRANSITIONS if self.options.loss == "crf")
+        return distribution(S, self.labels, starts, path)
 
     def local_table(self, rows: Indices, E: Array) -> tuple[Indices, Array]:
         """Windows of rows, with the words renumbered for a table of only those that occur, and
@@ -224,11 +252,6 @@ class Dropout:
         drawn = np.frombuffer(self.rng.bytes(2 * H.value.size), np.uint16).reshape(shape)
         kept = drawn >= round(share * (1 << 16))
         return apply(ops.multiply, H, constant(kept * dtype.type(1 / (1 - share))))
-
-
-def _path(parameters: Parameters) -> tuple[Array, ...]:
-    """The scores of transitions that a CRF has learned; of other models, nothing."""
-    return tuple(parameters[name] for name in TRANSITIONS if name in parameters)
 
 
 def one_against_rest(options: ModelOptions) -> bool:

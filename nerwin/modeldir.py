@@ -32,6 +32,7 @@ import numpy as np
 
 from nerwin import __version__
 from nerwin.config import Config, from_dict
+from nerwin.decoding import Calibration, Decision
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, DataError
@@ -51,7 +52,8 @@ class Manifest:
 
     files        what is written once, words.txt and so on: name -> shape, dtype, sha256
     folds        the finished models of the first pass: {"folder", "epoch", "parameters"}
-    checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}
+    checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}, and
+                 {"decision", "calibration"} if it was tuned on dev
     best, last   names of checkpoints
     """
 
@@ -183,6 +185,17 @@ def close_fold(folder: Path, manifest: Manifest) -> Manifest:
     return closed
 
 
+def save_tuning(folder: Path, manifest: Manifest, model: Model) -> Manifest:
+    """Add what was tuned on dev for the best checkpoint; the new manifest."""
+    best = manifest.checkpoints[manifest.best] | {
+        "decision": asdict(model.decision),
+        "calibration": asdict(model.calibration),
+    }
+    manifest = replace(manifest, checkpoints=manifest.checkpoints | {manifest.best: best})
+    write_manifest(folder, manifest)
+    return manifest
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace manifest.json, in one step."""
     write_file(folder / MANIFEST, json.dumps(asdict(manifest), indent=2))
@@ -237,10 +250,10 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
     name = manifest.best if checkpoint == "best" else manifest.last
     with _damage(folder / MANIFEST):
         first = [_load_parameters(folder / f["folder"], f["parameters"]) for f in manifest.folds]
+        chosen = manifest.checkpoints[name] if name else {}
         parameters = first[-1] if first else {}
         if name:
-            held = manifest.checkpoints[name]["parameters"]
-            parameters = _load_parameters(folder / name, held)
+            parameters = _load_parameters(folder / name, chosen["parameters"])
         files = manifest.files
         text = _read(folder / "words.txt", files["words.txt"]["sha256"]).decode()
         values = {}
@@ -257,8 +270,26 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
             pretrained = _load_array(folder / "pretrained.npy", files["pretrained.npy"])
         lexicon = Lexicon(Vocabulary(text.split("\n") if text else []), values, clusters)
         types = tuple(manifest.types)
-        options = manifest.config.model
-        return Model(options, types, lexicon, parameters, untouched, pretrained, first)
+        return Model(
+            manifest.config.model,
+            types,
+            lexicon,
+            parameters,
+            untouched,
+            pretrained,
+            first,
+            *_tuned(chosen),
+        )
+
+
+def _tuned(checkpoint: Mapping[str, Any]) -> tuple[Decision, Calibration]:
+    """What was tuned on dev for a checkpoint, if it was."""
+    decision = Decision(**checkpoint.get("decision", {}))
+    calibration = Calibration(**checkpoint.get("calibration", {}))
+    numbers = [*decision.thresholds.values(), decision.transitions, *asdict(calibration).values()]
+    if not all(isinstance(x, int | float) for x in numbers):
+        raise TypeError("what was tuned is not all numbers")
+    return decision, calibration
 
 
 def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:

@@ -6,13 +6,15 @@ A run's folder gets, beside the model (see ``modeldir``):
                     epoch, loss (mean over the windows), learning_rate (at its end), seconds,
                     tokens_per_second, dev (precision, recall, f1, support, accuracy, types);
                     in a first pass, fold too, and no dev
-    metrics.json    at the end: epochs, best_epoch, seconds, dev and test (of the best epoch)
+    metrics.json    at the end: epochs, best_epoch, seconds, dev and test (of the best epoch), and
+                    dev_as_trained and test_as_trained: before anything was tuned on dev
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections import Counter
@@ -24,19 +26,21 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nerwin import modeldir
+from nerwin import modeldir, tuning
 from nerwin.batches import Batches
 from nerwin.config import Config, DataOptions
 from nerwin.descent import Descent
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array, Indices
 from nerwin.errors import ConfigError, NerwinError
-from nerwin.evaluation import Scores, evaluate
+from nerwin.evaluation import Scores, evaluate, measure, scores_of
 from nerwin.folds import answers, folds_of
 from nerwin.gold import Gold, read_gold
 from nerwin.initial import fresh_parameters, new_model
-from nerwin.model import Model
+from nerwin.model import TRANSITIONS, Model
 from nerwin.text.vectors import load_vectors
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
 
@@ -119,6 +123,9 @@ class Run:
         rng = np.random.default_rng(config.training.seed)
         words, vectors, sha256 = _words_and_vectors(config.data, train.words, rng)
         model = new_model(config, types, train.words, words, vectors, rng)
+        _count_transitions(model, train)
+        if config.model.tune and "dev" not in splits:
+            log.warning("model.tune: there is no dev file, so nothing is tuned")
         vocabulary = model.lexicon.vocabulary
         provenance = {
             **{name: gold.provenance() for name, gold in splits.items()},
@@ -157,7 +164,7 @@ class Run:
         if epochs is not None:
             manifest.config = replace(config, training=replace(config.training, epochs=epochs))
             modeldir.write_manifest(folder, manifest)
-        run = cls(folder, modeldir.load_model(folder, "last"), manifest, splits)
+        run = cls(folder, modeldir.load_model(folder, "last").as_trained(), manifest, splits)
         run._optimizer_state = modeldir.load_optimizer_state(folder, manifest)
         return run
 
@@ -218,10 +225,18 @@ class Run:
             yield self._epoch(self._descent, progress)
 
     def finish(self) -> dict[str, Any]:
-        """Measure the best epoch on dev and test, and write metrics.json; its contents."""
-        model = (
-            self.model if self.best_epoch == self.last_epoch else modeldir.load_model(self.folder)
+        """Tune the best epoch on dev, measure it on dev and test before and after, and write
+        metrics.json; its contents.
+        """
+        trained = (
+            self.model
+            if self.best_epoch == self.last_epoch
+            else modeldir.load_model(self.folder).as_trained()
         )
+        model, dev = trained, self.splits.get("dev")
+        if dev:
+            model = tuning.fit(trained, dev, scores_of(trained, dev))
+            self.manifest = modeldir.save_tuning(self.folder, self.manifest, model)
         metrics: dict[str, Any] = {
             "epochs": self.last_epoch,
             "best_epoch": self.best_epoch,
@@ -229,9 +244,13 @@ class Run:
         }
         for name in ("dev", "test"):
             gold = self.splits.get(name)
-            metrics[name] = evaluate(model, gold).as_dict() if gold else None
-        if "dev" in self.splits and self.config.features.documents:
-            alone = evaluate(model, self.splits["dev"].alone())
+            metrics[name] = metrics[f"{name}_as_trained"] = None
+            if gold:
+                S = scores_of(trained, gold)
+                metrics[name] = measure(model, gold, S).as_dict()
+                metrics[f"{name}_as_trained"] = measure(trained, gold, S).as_dict()
+        if dev and self.config.features.documents:
+            alone = evaluate(model, dev.alone())
             metrics["dev_sentences_alone"] = alone.as_dict()
         modeldir.write_file(self.folder / "metrics.json", json.dumps(metrics, indent=2))
         return metrics
@@ -251,6 +270,7 @@ class Run:
         if self.manifest.folds and not self.last_epoch:
             rng = np.random.default_rng((config.training.seed, len(self.manifest.folds)))
             model.parameters = fresh_parameters(model, config.features, batches.dense.width, rng)
+            _count_transitions(model, train)
         descent = Descent(model, batches, config.training, seed)
         descent.optimizer.state = self._optimizer_state
         self._optimizer_state = {}
@@ -313,6 +333,16 @@ class Run:
         first = {"config": self.config.as_dict(), "provenance": self.manifest.provenance}
         lines = [first, *self._metrics()]
         modeldir.write_file(self._metrics_path, "".join(json.dumps(x) + "\n" for x in lines))
+
+
+def _count_transitions(model: Model, train: Gold) -> None:
+    """Add the scores of transitions in training data, if they may be of use: a CRF learns its
+    own.
+    """
+    if model.options.tune and model.options.loss != "crf":
+        coded = model.labels.encode(train.spans, train.starts)
+        counted = model.labels.counted_transitions(coded, train.starts)
+        model.parameters |= zip(TRANSITIONS, counted, strict=True)
 
 
 def _with_absolute_paths(config: Config) -> Config:

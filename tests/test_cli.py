@@ -165,6 +165,15 @@ def test_resume_takes_epochs_and_nothing_else(tmp_path: Path) -> None:
     assert "best epoch" in result.output
 
 
+def test_train_tells_what_was_tuned(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = nerwin("train", *SMALL, "--tune", "--epochs", 8, "-o", run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    before, after = (100 * metrics[key]["f1"] for key in ("dev_as_trained", "dev"))
+    assert f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds LOC " in result.output
+    assert "weight of transitions 0" in result.output
+
+
 def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> None:
     args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
     with subprocess.Popen(
@@ -229,7 +238,7 @@ def test_predict_json_lines_have_exact_offsets(trained: Path) -> None:
         for entity in record["entities"]:
             assert list(entity) == ["start", "end", "text", "type", "score"]
             assert record["text"][entity["start"] : entity["end"]] == entity["text"]
-            assert 0.5 <= entity["score"] <= 1
+            assert 0 <= entity["score"] <= 1
 
 
 def test_all_formats_tell_of_the_same_entities(trained: Path) -> None:
@@ -279,6 +288,8 @@ def test_predict_and_evaluate_agree(
     both.write_text("\n".join(merged))
     columns = json.loads(nerwin("evaluate", both, "--json").stdout)
     model = json.loads(nerwin("evaluate", run, TEST, "--json").stdout)
+    assert columns.pop("calibration_error") is None  # tags have no scores
+    assert 0 < model.pop("calibration_error") < 0.5
     assert columns == model
     assert model["f1"] > 0
 
@@ -458,6 +469,7 @@ def test_evaluate_prints_percent_and_json_fractions(trained: Path) -> None:
     fractions = json.loads(nerwin("evaluate", trained, TEST, "--json").stdout)
     table = nerwin("evaluate", trained, TEST).stdout
     assert f"{100 * fractions['f1']:.2f}" in table
+    assert f"scores {100 * fractions['calibration_error']:.2f}%" in table
     assert set(fractions["types"]) == {"PER", "LOC", "ORG", "MISC"}
     metrics = json.loads((trained / "metrics.json").read_text())
     assert fractions == metrics["dev"]

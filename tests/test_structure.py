@@ -17,7 +17,7 @@ LADDER = [
     ["__main__"],
     ["cli"],
     ["training", "prediction", "verification"],
-    ["descent", "folds"],
+    ["descent", "folds", "tuning"],
     ["evaluation", "batches", "modeldir"],
     ["initial", "gold"],
     ["model"],

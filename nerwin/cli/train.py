@@ -249,12 +249,23 @@ def _conclude(run: Run) -> None:
         "" if run.last_epoch >= options.epochs else f"; dev F1 rose no more for {options.patience}"
     )
     click.echo(f"\nbest epoch {metrics['best_epoch']} of {metrics['epochs']}{early}\n")
+    if run.config.model.tune and metrics["dev"]:
+        click.echo(_tuned(run, metrics))
     for split in ("dev", "test"):
         if metrics[split] and (split == "test" or not metrics["test"]):
             click.echo(f"{split}\n{scores_table(metrics[split])}\n")
     click.echo(f"the model and its metrics are in {run.folder}; next:\n")
     click.echo(f'  echo "Paris Hilton flew to Paris." | nerwin predict {run.folder} -')
     click.echo(f"  nerwin gradcheck {run.folder}")
+
+
+def _tuned(run: Run, metrics: dict[str, Any]) -> str:
+    decision = run.manifest.checkpoints[run.manifest.best]["decision"]
+    before, after = (100 * metrics[key]["f1"] for key in ("dev_as_trained", "dev"))
+    thresholds = ", ".join(f"{name} {value:g}" for name, value in decision["thresholds"].items())
+    weight = f"; weight of transitions {decision['transitions']:g}"
+    weight = "" if run.config.model.loss == "crf" else weight  # it has learned its own
+    return f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds {thresholds}{weight}\n"
 
 
 def _say_how_to_go_on(run: Run) -> None:
