@@ -30,7 +30,7 @@ class Batches:
     """
 
     def __init__(self, model: Model, train: Gold, options: TrainingOptions) -> None:
-        self.windows = model.windows(train.words, train.starts)
+        self.windows = model.windows(train.words, train.starts, train.own)
         self.labels = model.labels.encode(train.spans, train.starts)
         self._starts = train.starts
         self._sentences = model.options.loss == "crf"

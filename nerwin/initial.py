@@ -13,6 +13,7 @@ from nerwin.model import Model, Parameters, layer_names, one_against_rest
 from nerwin.text.clusters import cluster
 from nerwin.text.documents import width
 from nerwin.text.features import frequent_values
+from nerwin.text.gazetteers import ROWS, EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
@@ -26,8 +27,12 @@ def new_model(
     words: Sequence[str],
     vectors: Array,
     rng: np.random.Generator,
+    lists: Mapping[str, EntityList] | None = None,
 ) -> Model:
-    """An untrained model for the tokens of training data, from words and their vectors (V, D)."""
+    """An untrained model for the tokens of training data, from words and their vectors (V, D).
+
+    lists  see ``Gazetteers``
+    """
     options, features = config.model, config.features
     vocabulary, E, untouched, order = new_table(words, vectors, tokens, options, rng)
     values = {name: frequent_values(name, tokens) for name in features.sizes()}
@@ -35,7 +40,7 @@ def new_model(
     for k in CLUSTERS if features.clusters else ():
         rows = len(SPECIAL) + cluster(vectors, k, rng)[order]
         clusters[f"cluster{k}"] = np.concatenate(([UNKNOWN, PADDING], rows))
-    lexicon = Lexicon(vocabulary, values, clusters)
+    lexicon = Lexicon(vocabulary, values, clusters, lists)
     coding = Labels(types, options.tags)
     tables = feature_tables(features, lexicon)
     dense = width(E.shape[1]) if features.documents else 0
@@ -121,7 +126,11 @@ def feature_tables(options: FeatureOptions, lexicon: Lexicon) -> dict[str, tuple
         f"E_{name}": (len(SPECIAL) + len(values), sizes[name])
         for name, values in lexicon.values.items()
     }
-    return shapes | {
+    shapes |= {
         f"E_{name}": (int(rows.max()) + 1, options.clusters)
         for name, rows in lexicon.clusters.items()
+    }
+    return shapes | {
+        f"E_{name}": (ROWS, options.train_lists if name.startswith("train") else options.lists)
+        for name in lexicon.gazetteers.lists
     }

@@ -64,9 +64,19 @@ class Model:
         """What the scorers stand for."""
         return Labels(self.types, self.options.tags)
 
-    def windows(self, tokens: Sequence[str], starts: Indices) -> Windows:
-        """The windows of all tokens; sentence i is tokens starts[i] … starts[i+1]−1."""
-        return Windows(self.lexicon.rows(tokens), starts, self.options.window, PADDING)
+    def windows(
+        self, tokens: Sequence[str], starts: Indices, own: Indices | None = None
+    ) -> Windows:
+        """The windows of all tokens; sentence i is tokens starts[i] … starts[i+1]−1.
+
+        own  (S,) of sentences of the training data: each one's document, by its number there. What
+             the lists of entities have from that document alone is left out, as if it were new.
+        """
+        rows = self.lexicon.rows(tokens)
+        if self.lexicon.gazetteers.lists:
+            found = self.lexicon.gazetteers.rows(tokens, starts, own)
+            rows = np.concatenate((rows, found), axis=1)
+        return Windows(rows, starts, self.options.window, PADDING)
 
     def document_features(
         self, tokens: Sequence[str], starts: Indices, documents: Indices
@@ -106,9 +116,18 @@ class Model:
             return apply(ops.squared_error, apply(ops.sigmoid, S), Y=Y)
         return apply(ops.logistic_loss, S, Y=Y)
 
-    def scores(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Array:
-        """S (N, K): the score of each label for every token; that of "outside" is first."""
-        windows = self.windows(tokens, starts)
+    def scores(
+        self,
+        tokens: Sequence[str],
+        starts: Indices,
+        documents: Indices,
+        own: Indices | None = None,
+    ) -> Array:
+        """S (N, K): the score of each label for every token; that of "outside" is first.
+
+        own  if these are training data, see ``windows``
+        """
+        windows = self.windows(tokens, starts, own)
         dense = self.document_features(tokens, starts, documents)
         first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0
         S = np.zeros((len(windows), len(self.labels)), np.float32)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nerwin.text.features import FEATURES
+from nerwin.text.gazetteers import EntityList, Gazetteers
 from nerwin.text.tags import Indices
 from nerwin.text.vocabulary import SPECIAL, UNKNOWN, Vocabulary
 
@@ -19,6 +20,8 @@ class Lexicon:
     vocabulary  words with vectors; the first column
     values      feature -> its values in order of their rows, from row 2 on
     clusters    name -> (V,) the cluster's row of each row of the vocabulary
+    lists       name -> entities; what matches them depends on the sentence, so ``rows`` leaves
+                their columns, the last, to ``Gazetteers``
     """
 
     def __init__(
@@ -26,25 +29,29 @@ class Lexicon:
         vocabulary: Vocabulary,
         values: Mapping[str, Sequence[str]] | None = None,
         clusters: Mapping[str, Indices] | None = None,
+        lists: Mapping[str, EntityList] | None = None,
     ) -> None:
         self.vocabulary = vocabulary
         self.values = dict(values or {})
         self.clusters = dict(clusters or {})
-        self.tables = ["E", *(f"E_{name}" for name in (*self.values, *self.clusters))]
+        self.gazetteers = Gazetteers(lists)
+        columns = (*self.values, *self.clusters, *self.gazetteers.lists)
+        self.tables = ["E", *(f"E_{name}" for name in columns)]
         first = len(SPECIAL)
         self._features = [
             (FEATURES[name], {value: row for row, value in enumerate(listed, first)})
             for name, listed in self.values.items()
         ]
+        self._columns = 1 + len(self.values) + len(self.clusters)
         self._forget()
 
     def _forget(self) -> None:
         self._number: dict[str, int] = {}
-        self._rows = np.empty((0, len(self.tables)), np.int32)
+        self._rows = np.empty((0, self._columns), np.int32)
 
     def rows(self, tokens: Sequence[str]) -> Indices:
-        """The rows of many tokens in every table, (N, F) int32."""
-        if len(self.tables) == 1:
+        """The rows of many tokens in every table but those of lists, (N, F) int32."""
+        if self._columns == 1:
             return self.vocabulary.rows(tokens)[:, None]
         if len(self._number) > _CACHED:
             self._forget()
