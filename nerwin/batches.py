@@ -72,4 +72,4 @@ class Batches:
         if options.document_dropout and dense.shape[1]:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout
             dense[alone] = self._alone[tokens[alone]]
-        return Batch(Inputs(rows, dense), self.labels[tokens], starts)
+        return Batch(Inputs(rows, dense, self.windows.bags), self.labels[tokens], starts)

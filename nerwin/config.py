@@ -96,6 +96,9 @@ class FeatureOptions:
     prefixes: int = _option(0, "size for each prefix of 2, 3 and 4 characters", at_least=0)
     suffixes: int = _option(0, "size for each suffix of 2, 3 and 4 characters", at_least=0)
     cased: int = _option(0, "size for the word as it is written", at_least=0)
+    ngrams: int = _option(
+        0, "size for the mean of the word's runs of 3 and 4 characters, hashed", at_least=0
+    )
     clusters: int = _option(
         0, "size for the word's cluster among 100, and among 1000, of the vectors", at_least=0
     )

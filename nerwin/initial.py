@@ -15,6 +15,7 @@ from nerwin.text.documents import width
 from nerwin.text.features import frequent_values
 from nerwin.text.gazetteers import ROWS, EntityList
 from nerwin.text.lexicon import Lexicon
+from nerwin.text.ngrams import BUCKETS
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
 CLUSTERS = (100, 1000)
@@ -40,7 +41,8 @@ def new_model(
     for k in CLUSTERS if features.clusters else ():
         rows = len(SPECIAL) + cluster(vectors, k, rng)[order]
         clusters[f"cluster{k}"] = np.concatenate(([UNKNOWN, PADDING], rows))
-    lexicon = Lexicon(vocabulary, values, clusters, lists)
+    buckets = BUCKETS if features.ngrams else 0
+    lexicon = Lexicon(vocabulary, values, clusters, lists, buckets)
     coding = Labels(types, options.tags)
     tables = feature_tables(features, lexicon)
     dense = width(E.shape[1]) if features.documents else 0
@@ -130,7 +132,10 @@ def feature_tables(options: FeatureOptions, lexicon: Lexicon) -> dict[str, tuple
         f"E_{name}": (int(rows.max()) + 1, options.clusters)
         for name, rows in lexicon.clusters.items()
     }
-    return shapes | {
+    shapes |= {
         f"E_{name}": (ROWS, options.train_lists if name.startswith("train") else options.lists)
         for name in lexicon.gazetteers.lists
     }
+    if lexicon.buckets:
+        shapes["E_ngrams"] = (len(SPECIAL) + lexicon.buckets, options.ngrams)
+    return shapes

@@ -22,6 +22,7 @@ from nerwin.engine.graph import Node, apply, constant, parameter
 from nerwin.engine.types import Array, Indices
 from nerwin.text import documents as doc
 from nerwin.text.lexicon import Lexicon
+from nerwin.text.ngrams import Bags
 from nerwin.text.vocabulary import PADDING, SPECIAL
 from nerwin.text.windows import Windows
 
@@ -35,10 +36,13 @@ _BLOCK = 4096  # windows scored at once: their hidden units stay in the processo
 class Inputs:
     """What is known of a batch of B words: the rows of the words in their windows (B, 2C+1, F),
     one for each table, and dense numbers (B, K), of which there may be none.
+
+    bags  of n-grams, if there is a table of them; the rows in its column are their numbers
     """
 
     rows: Indices
     dense: Array
+    bags: Bags | None = None
 
 
 @dataclass
@@ -76,7 +80,11 @@ class Model:
         if self.lexicon.gazetteers.lists:
             found = self.lexicon.gazetteers.rows(tokens, starts, own)
             rows = np.concatenate((rows, found), axis=1)
-        return Windows(rows, starts, self.options.window, PADDING)
+        bags = None
+        if self.lexicon.buckets:
+            column, bags = self.lexicon.bags(tokens)
+            rows = np.concatenate((rows, column[:, None]), axis=1)
+        return Windows(rows, starts, self.options.window, PADDING, bags)
 
     def document_features(
         self, tokens: Sequence[str], starts: Indices, documents: Indices
@@ -135,7 +143,8 @@ class Model:
             block = slice(start, start + _BLOCK)
             rows, E = self.local_table(windows[block])
             nodes = {name: constant(value) for name, value in (self.parameters | {"E": E}).items()}
-            made = scores(nodes, Inputs(rows, dense[block]), self.lexicon.tables, self.options)
+            inputs = Inputs(rows, dense[block], windows.bags)
+            made = scores(nodes, inputs, self.lexicon.tables, self.options)
             S[block, first:] = made.value
         return S
 
@@ -231,7 +240,10 @@ def _parts(
     parts = []
     for i, name in enumerate(tables):
         rows = inputs.rows[..., i]
-        V = apply(ops.lookup, nodes[name], rows=rows)
+        if name == "E_ngrams" and inputs.bags:
+            V = _bag_means(nodes[name], inputs.bags, rows)
+        else:
+            V = apply(ops.lookup, nodes[name], rows=rows)
         if options.padding == "zero":
             words = (rows != PADDING)[:, :, None].astype(V.value.dtype)
             V = apply(ops.multiply, V, constant(words))
@@ -239,6 +251,14 @@ def _parts(
     if inputs.dense.shape[1]:
         parts.append(constant(inputs.dense))
     return parts
+
+
+def _bag_means(E: Node, bags: Bags, numbers: Indices) -> Node:
+    """The mean vector of each word's bag, made once for each bag that occurs."""
+    distinct, local = np.unique(numbers, return_inverse=True)
+    bags = bags[distinct]
+    M = apply(ops.bag, E, rows=bags.rows, starts=bags.starts)
+    return apply(ops.lookup, M, rows=local.reshape(numbers.shape))
 
 
 def parameter_nodes(parameters: Parameters, options: ModelOptions) -> dict[str, Node]:

@@ -38,7 +38,7 @@ from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model, Parameters, layer_names
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
-from nerwin.text.vocabulary import Vocabulary
+from nerwin.text.vocabulary import SPECIAL, Vocabulary
 
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
@@ -239,7 +239,8 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
         if "pretrained.npy" in files:
             pretrained = _load_array(folder / "pretrained.npy", files["pretrained.npy"])
         vocabulary = Vocabulary(text.split("\n") if text else [])
-        lexicon = Lexicon(vocabulary, values, clusters, lists)
+        buckets = len(parameters["E_ngrams"]) - len(SPECIAL) if "E_ngrams" in parameters else 0
+        lexicon = Lexicon(vocabulary, values, clusters, lists, buckets)
         types = tuple(manifest.types)
         return Model(manifest.config.model, types, lexicon, parameters, untouched, pretrained)
 
