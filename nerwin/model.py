@@ -35,7 +35,7 @@ _BLOCK = 4096  # windows scored at once: their hidden units stay in the processo
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What is known of a batch of B words: the rows of the words in their windows (B, 2C+1, F),
-    one for each table, and dense numbers (B, K), of which there may be none.
+    in columns for each table, and dense numbers (B, K), of which there may be none.
 
     bags  of n-grams, if there is a table of them; the rows in its column are their numbers
     """
@@ -77,7 +77,7 @@ class Model:
              the lists of entities have from that document alone is left out, as if it were new.
         """
         rows = self.lexicon.rows(tokens)
-        if self.lexicon.gazetteers.lists:
+        if self.lexicon.gazetteers.tables:
             found = self.lexicon.gazetteers.rows(tokens, starts, own)
             rows = np.concatenate((rows, found), axis=1)
         bags = None
@@ -216,7 +216,7 @@ def one_against_rest(options: ModelOptions) -> bool:
 def scores(
     nodes: Mapping[str, Node],
     inputs: Inputs,
-    tables: Sequence[str],
+    tables: Mapping[str, slice],
     options: ModelOptions,
     dropout: Dropout | None = None,
 ) -> Node:
@@ -234,18 +234,18 @@ def scores(
 
 
 def _parts(
-    nodes: Mapping[str, Node], inputs: Inputs, tables: Sequence[str], options: ModelOptions
+    nodes: Mapping[str, Node], inputs: Inputs, tables: Mapping[str, slice], options: ModelOptions
 ) -> list[Node]:
     """What x is joined from: the vectors of every table, and the dense numbers."""
     parts = []
-    for i, name in enumerate(tables):
-        rows = inputs.rows[..., i]
+    for name, columns in tables.items():
+        rows = inputs.rows[..., columns]
         if name == "E_ngrams" and inputs.bags:
             V = _bag_means(nodes[name], inputs.bags, rows)
         else:
             V = apply(ops.lookup, nodes[name], rows=rows)
         if options.padding == "zero":
-            words = (rows != PADDING)[:, :, None].astype(V.value.dtype)
+            words = (rows != PADDING)[..., None].astype(V.value.dtype)
             V = apply(ops.multiply, V, constant(words))
         parts.append(V)
     if inputs.dense.shape[1]:

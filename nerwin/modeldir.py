@@ -78,8 +78,8 @@ def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any
         arrays = {"untouched.npy": model.untouched}
         if lexicon.values:
             texts["features.json"] = json.dumps(lexicon.values, ensure_ascii=False)
-        if lexicon.gazetteers.lists:
-            lists = {table: one.as_dict() for table, one in lexicon.gazetteers.lists.items()}
+        if tables := lexicon.gazetteers.tables:
+            lists = {table: [one.as_dict() for one in several] for table, several in tables.items()}
             texts["gazetteers.json"] = json.dumps(lists, ensure_ascii=False)
         for name, rows in lexicon.clusters.items():
             arrays[f"{name}.npy"] = rows.astype(np.int16)
@@ -225,10 +225,11 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
         values = {}
         if "features.json" in files:
             values = json.loads(_read(folder / "features.json", files["features.json"]["sha256"]))
-        lists = {}
+        lists: dict[str, list[EntityList]] = {}
         if "gazetteers.json" in files:
             stored = _read(folder / "gazetteers.json", files["gazetteers.json"]["sha256"])
-            lists = {t: EntityList.from_dict(one) for t, one in json.loads(stored).items()}
+            for table, several in json.loads(stored).items():
+                lists[table] = [EntityList.from_dict(one) for one in several]
         clusters = {
             name.removesuffix(".npy"): _load_array(folder / name, about)
             for name, about in files.items()

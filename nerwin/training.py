@@ -328,16 +328,17 @@ def _words_and_vectors(
     return words, rng.normal(0, 0.1, (len(words), options.dimensions)).astype(np.float32), ""
 
 
-def _entity_lists(config: Config, train: Gold) -> dict[str, EntityList]:
-    lists: dict[str, EntityList] = {}
-    if config.features.lists:
-        files = config.data.gazetteers()
-        for _, path in files:
-            if not Path(path).exists():
-                raise ConfigError(f"{path}: no such file")
-        lists |= read_lists(files, config.data.encoding)
+def _entity_lists(config: Config, train: Gold) -> dict[str, list[EntityList]]:
+    """The lists that the options ask for, under the option of their size."""
+    files = config.data.gazetteers()
+    for _, path in files:
+        if not Path(path).exists():
+            raise ConfigError(f"{path}: no such file")
+    lists = {}
+    if files and config.features.lists:
+        lists["lists"] = read_lists(files, config.data.encoding)
     if config.features.train_lists:
-        lists |= training_lists(train.words, train.spans, train.starts, train.own)
+        lists["train_lists"] = training_lists(train.words, train.spans, train.starts, train.own)
     return lists
 
 

@@ -205,7 +205,7 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     )
     rng = np.random.default_rng(_SEED)
     coding = Labels(_TYPES, options.tags)
-    tables = {"E_shape": (5, 2), "E_ngrams": (7, 2)} if rich else {}
+    tables = {"E_shape": (5, 2, 1), "E_lists": (9, 2, 2), "E_ngrams": (7, 2, 1)} if rich else {}
     dense = rng.normal(size=(len(rows), 3 if rich else 0))
     E = rng.normal(size=(9, 3))
     parameters = new_parameters(E, coding, options, rng, tables, dense.shape[1])
@@ -221,7 +221,7 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
         Vocabulary([f"word{i}" for i in range(len(E) - len(SPECIAL))]), values, buckets=5 * rich
     )
     model = Model(options, _TYPES, lexicon, parameters, E[:0], E[:0])
-    columns = [rows, rows % 5, rows] if rich else [rows]
+    columns = [rows, rows % 5, rows, rows % 3 + 2, rows] if rich else [rows]
     bags = Bags(
         np.array([0, 1, 2, 3, 2, 2, 5, 6, 3, 6, 4, 4]), np.array([0, 1, 2, 4, 7, 9, 10, 11, 12])
     )

@@ -19,25 +19,24 @@ from nerwin.text.gazetteers import ANY, EntityList, Gazetteers, read_list, train
 from nerwin.text.tags import read_tags
 from nerwin.training import Run
 
-MARKS = ".PBIES"  # rows 0 to 5
+MARKS = ".BIES"  # rows 2 to 6 for the first list of a table, and so on
 
 
 def lists_of(*entries):
     """One list for each argument, of entries that may always match."""
-    return {
-        f"list{i}": EntityList("", dict.fromkeys((tuple(e.split()) for e in one), ANY))
-        for i, one in enumerate(entries, 1)
-    }
+    return [EntityList("", dict.fromkeys((tuple(e.split()) for e in one), ANY)) for one in entries]
 
 
 def marks(lists, *sentences, own=None):
     """What each list makes of the sentences, a text for each list."""
     tokens = [token for sentence in sentences for token in sentence.split()]
     starts = np.cumsum([0] + [len(sentence.split()) for sentence in sentences])
-    rows = Gazetteers(lists).rows(tokens, starts, None if own is None else np.array(own))
+    tables = {"some": lists[:1], "others": lists[1:]}
+    rows = Gazetteers(tables).rows(tokens, starts, None if own is None else np.array(own))
     assert rows.shape == (len(tokens), len(lists))
     assert rows.dtype == np.int32
-    return ["".join(MARKS[row] for row in column) for column in rows.T]
+    first = [2, *range(2, 5 * len(lists), 5)]  # the second list is the first of its table
+    return ["".join(MARKS[row] for row in column) for column in (rows - first[: len(lists)]).T]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +72,7 @@ def test_without_lists_there_is_no_column():
 
 def test_an_entry_of_its_own_document_alone_is_as_if_it_were_not_there():
     entries = {("a",): 0, ("a", "b"): 1, ("c",): ANY}
-    lists = {"train1": EntityList("X", entries)}
+    lists = [EntityList("X", entries)]
     sentences = ["a b c", "a b c", "a b c"]
     assert marks(lists, *sentences) == ["BES" * 3]
     assert marks(lists, *sentences, own=[0, 1, 2]) == ["BES" + "S.S" + "BES"]
@@ -109,7 +108,7 @@ sentences_of_documents = st.lists(
 
 @given(entry_lists, sentences_of_documents, st.booleans())
 def test_matches_are_those_of_a_plain_matcher(entries, sentences, training):
-    lists = {f"list{i}": EntityList("", one) for i, one in enumerate(entries)}
+    lists = [EntityList("", one) for one in entries]
     texts = [" ".join(sentence) for sentence, _ in sentences]
     own = [document for _, document in sentences] if training else None
     expected = [
@@ -143,11 +142,12 @@ def test_leaving_one_document_out_is_making_the_lists_without_it(data):
     tokens = [word for _, sentence in data for word, _ in sentence]
     tags = [tag for _, sentence in data for _, tag in sentence]
     starts = np.cumsum([0] + [len(sentence) for _, sentence in data])
+    sentences = [" ".join(word for word, _ in sentence) for _, sentence in data]
     own = np.array([document for document, _ in data])
     spans = read_tags(tags, starts)
     lists = training_lists(tokens, spans, starts, own)
-    found = Gazetteers(lists).rows(tokens, starts, own)
-    assert [one.name for one in lists.values()] == list(spans.types)
+    found = marks(lists, *sentences, own=own)
+    assert [one.name for one in lists] == list(spans.types)
     for s, document in enumerate(own):
         for kind, name in enumerate(spans.types):
             others = {
@@ -157,7 +157,7 @@ def test_leaving_one_document_out_is_making_the_lists_without_it(data):
             }
             place = slice(starts[s], starts[s + 1])
             expected = plain_marks(others, tokens[place])
-            assert "".join(MARKS[row] for row in found[place, kind]) == expected, name
+            assert found[kind][place] == expected, name
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -226,20 +226,15 @@ def test_a_models_folder_holds_its_lists(options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     again = Run.resume(Path("run"))
     assert [epoch.number for epoch in again.epochs()] == [2]
-    lists = load_model(Path("run")).lexicon.gazetteers.lists
-    assert [(table, one.name) for table, one in lists.items()] == [
-        ("list1", "PER"),
-        ("list2", "a/b:ä"),
-        *((f"train{i}", name) for i, name in enumerate(["LOC", "MISC", "ORG", "PER"], 1)),
-    ]
-    assert len(lists["list1"].entries) == 3
-    assert lists == run.model.lexicon.gazetteers.lists
-    sizes = {
-        name: E.shape for name, E in again.model.parameters.items() if name[:3] in {"E_l", "E_t"}
+    lists = load_model(Path("run")).lexicon.gazetteers.tables
+    assert {table: [one.name for one in several] for table, several in lists.items()} == {
+        "lists": ["PER", "a/b:ä"],
+        "train_lists": ["LOC", "MISC", "ORG", "PER"],
     }
-    assert sizes == dict.fromkeys(["E_list1", "E_list2"], (6, 5)) | {
-        f"E_train{i}": (6, 3) for i in (1, 2, 3, 4)
-    }
+    assert len(lists["lists"][0].entries) == 3
+    assert lists == run.model.lexicon.gazetteers.tables
+    shapes = {name: again.model.parameters[name].shape for name in ("E_lists", "E_train_lists")}
+    assert shapes == {"E_lists": (2 + 5 * 2, 5), "E_train_lists": (2 + 5 * 4, 3)}
 
 
 def test_training_sees_what_other_documents_know_and_prediction_all(options, tmp_path):
@@ -251,7 +246,7 @@ def test_training_sees_what_other_documents_know_and_prediction_all(options, tmp
     np.testing.assert_array_equal(whole[..., :-4], own[..., :-4])
     inside = model.labels.encode(train.spans, train.starts) > 0
     middle = model.options.window
-    seen = [(rows[inside, middle, -4:] > 1).any(axis=1).mean() for rows in (whole, own)]
+    seen = [(rows[inside, middle, -4:] % 5 != 2).any(axis=1).mean() for rows in (whole, own)]
     assert seen[0] == 1
     assert 0.1 < seen[1] < 0.9
     S, S_own = (
@@ -264,7 +259,7 @@ def test_damaged_lists_are_told(options, tmp_path):
     run = Run.start(options, tmp_path / "run")
     next(run.epochs())
     path = tmp_path / "run" / "gazetteers.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"list1": {}}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lists": [{}]}))
     with pytest.raises(DataError, match=r"gazetteers\.json: damaged"):
         load_model(tmp_path / "run")
 

@@ -191,8 +191,7 @@ def _introduce(run: Run) -> None:
         f"case, {found['digits']} by digits; {found['unknown']} unknown",
         f"run      {run.folder}",
     ]
-    lists = [one for t, one in run.model.lexicon.gazetteers.lists.items() if t.startswith("list")]
-    if lists:
+    if lists := run.model.lexicon.gazetteers.tables.get("lists"):
         counts = ", ".join(f"{one.name}: {len(one.entries):,} entities" for one in lists)
         lines.insert(-1, f"lists    {counts}")
     if "dev" in about:

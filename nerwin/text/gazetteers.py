@@ -19,12 +19,12 @@ from nerwin.errors import DataError
 from nerwin.text.files import open_binary, read_lines
 from nerwin.text.tags import BEGIN, END, INSIDE, SINGLE, Indices, Spans
 from nerwin.text.tokenizer import split_words
-from nerwin.text.vocabulary import PADDING, Numbers
+from nerwin.text.vocabulary import SPECIAL, Numbers
 
 Entry = tuple[str, ...]
 
 ANY = -1  # instead of an entry's only document
-ROWS = 1 + PADDING + SINGLE  # of a list's table: no match, padding, and B, I, E, S
+ROWS = 1 + SINGLE  # of a list: for no match, and for B, I, E, S
 _NO_ENTRY = -2
 
 
@@ -65,19 +65,19 @@ def read_list(path: str | Path, encoding: str = "utf-8") -> list[Entry]:
     return entries
 
 
-def read_lists(files: Sequence[tuple[str, str]], encoding: str = "utf-8") -> dict[str, EntityList]:
-    """A user's lists, from (name, path); files of one name are one list: list1, list2 …"""
+def read_lists(files: Sequence[tuple[str, str]], encoding: str = "utf-8") -> list[EntityList]:
+    """A user's lists, from (name, path); files of one name are one list."""
     lists: dict[str, EntityList] = {}
     for name, path in files:
         entries = lists.setdefault(name, EntityList(name, {})).entries
         entries |= dict.fromkeys(read_list(path, encoding), ANY)
-    return {f"list{i}": one for i, one in enumerate(lists.values(), 1)}
+    return list(lists.values())
 
 
 def training_lists(
     words: Sequence[str], spans: Spans, starts: Indices, own: Indices
-) -> dict[str, EntityList]:
-    """The entities of training data, a list for each type: train1, train2 …
+) -> list[EntityList]:
+    """The entities of training data, a list for each type.
 
     own  (S,) the number of each sentence's document
     """
@@ -91,7 +91,7 @@ def training_lists(
         entry = _lower(words[start:end])
         if entries.setdefault(entry, document) != document:
             entries[entry] = ANY
-    return {f"train{i}": one for i, one in enumerate(lists, 1)}
+    return lists
 
 
 def _lower(words: Sequence[str]) -> Entry:
@@ -99,11 +99,18 @@ def _lower(words: Sequence[str]) -> Entry:
 
 
 class Gazetteers:
-    """Lists by the names of their tables, and what matches in them."""
+    """Lists, and what matches in them.
 
-    def __init__(self, lists: Mapping[str, EntityList] | None = None) -> None:
-        self.lists = dict(lists or {})
-        entries = [entry for one in self.lists.values() for entry in one.entries]
+    tables  name of a table -> the lists whose columns have their rows in it. Each list has
+            ``ROWS`` of them, after the special ones: for no match, and for B, I, E and S
+    """
+
+    def __init__(self, tables: Mapping[str, Sequence[EntityList]] | None = None) -> None:
+        self.tables = {name: list(lists) for name, lists in (tables or {}).items()}
+        lists = [one for several in self.tables.values() for one in several]
+        places = [i for several in self.tables.values() for i in range(len(several))]
+        self._first_row = len(SPECIAL) + ROWS * np.array(places, np.int32)
+        entries = [entry for one in lists for entry in one.entries]
         distinct = dict.fromkeys(chain.from_iterable(entries))
         number = {word: i for i, word in enumerate(distinct, 1)}  # 0 is for all other words
         self._numbers = Numbers(lambda token: number.get(token.lower(), 0))
@@ -132,10 +139,9 @@ class Gazetteers:
         self._goes_on = np.zeros(nodes, bool)
         self._goes_on[self._keys // self._words] = True
         # What ends at a node: for each list the entry's only document, ANY, or none.
-        self._only = np.full((len(self.lists), nodes), _NO_ENTRY)
-        last = iter(np.split(node, np.cumsum([len(x.entries) for x in self.lists.values()])[:-1]))
-        for only, one in zip(self._only, self.lists.values(), strict=True):
-            only[next(last)] = list(one.entries.values())
+        self._only = np.full((len(lists), nodes), _NO_ENTRY)
+        which = np.repeat(np.arange(len(lists)), [len(one.entries) for one in lists])
+        self._only[which, node] = [only for one in lists for only in one.entries.values()]
         self._ends = (self._only != _NO_ENTRY).any(axis=0)
 
     def rows(self, tokens: Sequence[str], starts: Indices, own: Indices | None = None) -> Indices:
@@ -145,9 +151,7 @@ class Gazetteers:
         own     (S,) the number of each sentence's document, if these are training data: entities
                 that only the sentence's own document has are then not in the lists
         """
-        rows = np.zeros((len(tokens), len(self.lists)), np.int32)
-        if not self.lists:
-            return rows
+        rows = np.zeros((len(tokens), len(self._only)), np.int32)
         longest = self._longest(self._numbers.of(tokens), starts, own)
         for row, length in zip(rows.T, longest, strict=True):
             start = np.flatnonzero(length)
@@ -159,12 +163,12 @@ class Gazetteers:
             row[start] = BEGIN
             row[end - 1] = END
             row[start[size == 1]] = SINGLE
-        rows[rows > 0] += PADDING
+        rows += self._first_row
         return rows
 
     def _longest(self, words: Indices, starts: Indices, own: Indices | None) -> Indices:
         """The length of the longest entry of each list that starts at each token, (L, N)."""
-        longest = np.zeros((len(self.lists), len(words)), np.int32)
+        longest = np.zeros((len(self._only), len(words)), np.int32)
         lengths = np.diff(starts)
         stop = np.repeat(starts[1:], lengths)
         document = None if own is None else np.repeat(own, lengths)

@@ -21,9 +21,11 @@ class Lexicon:
     vocabulary  words with vectors; the first column
     values      feature -> its values in order of their rows, from row 2 on
     clusters    name -> (V,) the cluster's row of each row of the vocabulary
-    lists       name -> entities; what matches them depends on the sentence, so ``rows`` leaves
-                their columns to ``Gazetteers``
+    lists       name -> lists of entities; what matches them depends on the sentence, so ``rows``
+                leaves their columns to ``Gazetteers``
     buckets     of the n-grams, 0 if there are none; ``bags`` has the last column
+
+    ``tables`` has each table's columns.
     """
 
     def __init__(
@@ -31,7 +33,7 @@ class Lexicon:
         vocabulary: Vocabulary,
         values: Mapping[str, Sequence[str]] | None = None,
         clusters: Mapping[str, Indices] | None = None,
-        lists: Mapping[str, EntityList] | None = None,
+        lists: Mapping[str, Sequence[EntityList]] | None = None,
         buckets: int = 0,
     ) -> None:
         self.vocabulary = vocabulary
@@ -39,10 +41,15 @@ class Lexicon:
         self.clusters = dict(clusters or {})
         self.gazetteers = Gazetteers(lists)
         self.buckets = buckets
-        columns = [*self.values, *self.clusters, *self.gazetteers.lists]
-        if buckets:
-            columns.append("ngrams")
-        self.tables = ["E", *(f"E_{name}" for name in columns)]
+        columns = ["E", *(f"E_{name}" for name in (*self.values, *self.clusters))]
+        columns += [
+            f"E_{name}" for name, several in self.gazetteers.tables.items() for _ in several
+        ]
+        columns += ["E_ngrams"] * (buckets > 0)
+        self.tables = {
+            name: slice(columns.index(name), columns.index(name) + columns.count(name))
+            for name in columns
+        }
         first = len(SPECIAL)
         self._features = [
             (FEATURES[name], {value: row for row, value in enumerate(listed, first)})
