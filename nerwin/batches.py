@@ -43,7 +43,7 @@ class Batches:
     def __init__(
         self, model: Model, train: Gold, options: TrainingOptions, answers: Answers | None = None
     ) -> None:
-        self.windows = model.windows(train.words, train.starts)
+        self.windows = model.windows(train.words, train.starts, train.own)
         self.labels = model.labels.encode(train.spans, train.starts)
         self._starts = train.starts
         self._sentences: Indices = np.arange(len(train.starts) - 1)
@@ -98,4 +98,4 @@ class Batches:
         if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout
             dense[alone] = self.alone[tokens[alone]]
-        return Batch(Inputs(rows, dense), self.labels[tokens], starts)
+        return Batch(Inputs(rows, dense, self.windows.bags), self.labels[tokens], starts)

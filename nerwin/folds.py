@@ -38,15 +38,15 @@ def answers(model: Model, train: Gold, fold_of: Indices) -> Answers:
 
     model  its ``first`` are the models, in the folds' order
     """
-    return Answers(_answers(model, train, fold_of), _answers(model, train.alone(), fold_of))
-
-
-def _answers(model: Model, train: Gold, fold_of: Indices) -> Array:
-    windows = model.windows(train.words, train.starts)
-    dense = replace(model, first=[]).dense(train.words, train.starts, train.documents)
+    windows = model.windows(train.words, train.starts, train.own)
     fold = np.repeat(fold_of, np.diff(train.starts))
-    P = np.zeros((len(train.words), len(model.labels)), np.float32)
-    for number, parameters in enumerate(model.first):
-        mine = fold == number
-        P[mine] = model.answers(parameters, windows, dense, train.starts)[mine]
-    return P
+
+    def of(gold: Gold) -> Array:
+        dense = replace(model, first=[]).dense(gold.words, gold.starts, gold.documents)
+        P = np.zeros((len(gold.words), len(model.labels)), np.float32)
+        for number, parameters in enumerate(model.first):
+            mine = fold == number
+            P[mine] = model.answers(parameters, windows, dense, gold.starts)[mine]
+        return P
+
+    return Answers(of(train), of(train.alone()))

@@ -31,6 +31,7 @@ from nerwin.engine.graph import Node, apply, constant, parameter
 from nerwin.engine.types import Array, Indices
 from nerwin.text.documents import DocumentFeatures
 from nerwin.text.lexicon import Lexicon
+from nerwin.text.ngrams import Bags
 from nerwin.text.vocabulary import PADDING, SPECIAL
 from nerwin.text.windows import Windows
 
@@ -43,11 +44,14 @@ _BLOCK = 4096  # windows scored at once: their hidden units stay in the processo
 @dataclass(frozen=True, slots=True)
 class Inputs:
     """What is known of a batch of B words: the rows of the words in their windows (B, 2C+1, F),
-    one for each table, and dense numbers (B, K), of which there may be none.
+    in columns for each table, and dense numbers (B, K), of which there may be none.
+
+    bags  of n-grams, if there is a table of them; the rows in its column are their numbers
     """
 
     rows: Indices
     dense: Array
+    bags: Bags | None = None
 
 
 class Dense:
@@ -98,9 +102,23 @@ class Model:
         """What the scorers stand for."""
         return Labels(self.types, self.options.tags)
 
-    def windows(self, tokens: Sequence[str], starts: Indices) -> Windows:
-        """The windows of all tokens; sentence i is tokens starts[i] … starts[i+1]−1."""
-        return Windows(self.lexicon.rows(tokens), starts, self.options.window, PADDING)
+    def windows(
+        self, tokens: Sequence[str], starts: Indices, own: Indices | None = None
+    ) -> Windows:
+        """The windows of all tokens; sentence i is tokens starts[i] … starts[i+1]−1.
+
+        own  (S,) of sentences of the training data: each one's document, by its number there. What
+             the lists of entities have from that document alone is left out, as if it were new.
+        """
+        rows = self.lexicon.rows(tokens)
+        if self.lexicon.gazetteers.tables:
+            found = self.lexicon.gazetteers.rows(tokens, starts, own)
+            rows = np.concatenate((rows, found), axis=1)
+        bags = None
+        if self.lexicon.buckets:
+            column, bags = self.lexicon.bags(tokens)
+            rows = np.concatenate((rows, column[:, None]), axis=1)
+        return Windows(rows, starts, self.options.window, PADDING, bags)
 
     def dense(
         self,
@@ -155,10 +173,19 @@ class Model:
             return apply(ops.squared_error, apply(ops.sigmoid, S), Y=Y)
         return apply(ops.logistic_loss, S, Y=Y)
 
-    def scores(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Array:
-        """S (N, K): the score of each label for every token; that of "outside" is first."""
+    def scores(
+        self,
+        tokens: Sequence[str],
+        starts: Indices,
+        documents: Indices,
+        own: Indices | None = None,
+    ) -> Array:
+        """S (N, K): the score of each label for every token; that of "outside" is first.
+
+        own  if these are training data, see ``windows``
+        """
         dense = self.dense(tokens, starts, documents)
-        return self._scores(self.parameters, self.windows(tokens, starts), dense)
+        return self._scores(self.parameters, self.windows(tokens, starts, own), dense)
 
     def _scores(self, parameters: Parameters, windows: Windows, dense: Dense) -> Array:
         first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0
@@ -167,7 +194,8 @@ class Model:
             block = slice(start, start + _BLOCK)
             rows, E = self.local_table(windows[block], parameters["E"])
             nodes = {name: constant(value) for name, value in (parameters | {"E": E}).items()}
-            made = scores(nodes, Inputs(rows, dense[block]), self.lexicon.tables, self.options)
+            inputs = Inputs(rows, dense[block], windows.bags)
+            made = scores(nodes, inputs, self.lexicon.tables, self.options)
             S[block, first:] = made.value
         return S
 
@@ -262,7 +290,7 @@ def one_against_rest(options: ModelOptions) -> bool:
 def scores(
     nodes: Mapping[str, Node],
     inputs: Inputs,
-    tables: Sequence[str],
+    tables: Mapping[str, slice],
     options: ModelOptions,
     dropout: Dropout | None = None,
 ) -> Node:
@@ -280,17 +308,20 @@ def scores(
 def _parts(
     nodes: Mapping[str, Node],
     inputs: Inputs,
-    tables: Sequence[str],
+    tables: Mapping[str, slice],
     options: ModelOptions,
     dropout: Dropout | None,
 ) -> list[Node]:
     """What x is joined from: the vectors of every table, and the dense numbers."""
     parts = []
-    for i, name in enumerate(tables):
-        rows = inputs.rows[..., i]
-        V = apply(ops.lookup, nodes[name], rows=rows)
+    for name, columns in tables.items():
+        rows = inputs.rows[..., columns]
+        if name == "E_ngrams" and inputs.bags:
+            V = _bag_means(nodes[name], inputs.bags, rows)
+        else:
+            V = apply(ops.lookup, nodes[name], rows=rows)
         if options.padding == "zero":
-            words = (rows != PADDING)[:, :, None].astype(V.value.dtype)
+            words = (rows != PADDING)[..., None].astype(V.value.dtype)
             V = apply(ops.multiply, V, constant(words))
         parts.append(V)
     if dropout and dropout.x:
@@ -299,6 +330,14 @@ def _parts(
         dense = constant(inputs.dense)
         parts.append(dropout.apply(dense, dropout.dense) if dropout else dense)
     return parts
+
+
+def _bag_means(E: Node, bags: Bags, numbers: Indices) -> Node:
+    """The mean vector of each word's bag, made once for each bag that occurs."""
+    distinct, local = np.unique(numbers, return_inverse=True)
+    bags = bags[distinct]
+    M = apply(ops.bag, E, rows=bags.rows, starts=bags.starts)
+    return apply(ops.lookup, M, rows=local.reshape(numbers.shape))
 
 
 def parameter_nodes(parameters: Parameters, options: ModelOptions) -> dict[str, Node]:

@@ -3,7 +3,8 @@
     manifest.json    what the folder is: format version, options, types, provenance, checkpoints
     words.txt        the words of the vector table, one a line; line i is row i + 1 (from 1)
     untouched.npy    vectors of the words that training never touches: written once, memory-mapped
-    features.json, cluster….npy, pretrained.npy    values and rows of a richer x, if there is one
+    features.json, gazetteers.json, cluster….npy, pretrained.npy    values, lists and rows of a
+                     richer x, if there is one
     epoch-7/         a checkpoint: one .npy per parameter (E, W, b, U)
     fold-1-epoch-12/ the same of a model of the first pass
     epoch-7/optimizer/  the optimizer's state, in the last checkpoint only: what resuming needs
@@ -37,13 +38,15 @@ from nerwin.engine.optim import State
 from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model, Parameters, layer_names
+from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
-from nerwin.text.vocabulary import Vocabulary
+from nerwin.text.vocabulary import SPECIAL, Vocabulary
 
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
 VERSION = 1
-_FILES = ("words.txt", "features.json", "untouched.npy", "pretrained.npy", "metrics.json*")
+_TEXTS = ("words.txt", "features.json", "gazetteers.json")
+_FILES = (*_TEXTS, "untouched.npy", "pretrained.npy", "metrics.json*")
 
 
 @dataclass
@@ -81,6 +84,9 @@ def create(folder: Path, model: Model, manifest: Manifest) -> None:
         arrays = {"untouched.npy": model.untouched}
         if lexicon.values:
             texts["features.json"] = json.dumps(lexicon.values, ensure_ascii=False)
+        if tables := lexicon.gazetteers.tables:
+            lists = {table: [one.as_dict() for one in several] for table, several in tables.items()}
+            texts["gazetteers.json"] = json.dumps(lists, ensure_ascii=False)
         for name, rows in lexicon.clusters.items():
             arrays[f"{name}.npy"] = rows.astype(np.int16)
         if len(model.pretrained):
@@ -259,6 +265,11 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
         values = {}
         if "features.json" in files:
             values = json.loads(_read(folder / "features.json", files["features.json"]["sha256"]))
+        lists: dict[str, list[EntityList]] = {}
+        if "gazetteers.json" in files:
+            stored = _read(folder / "gazetteers.json", files["gazetteers.json"]["sha256"])
+            for table, several in json.loads(stored).items():
+                lists[table] = [EntityList.from_dict(one) for one in several]
         clusters = {
             name.removesuffix(".npy"): _load_array(folder / name, about)
             for name, about in files.items()
@@ -268,7 +279,9 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
         pretrained = parameters["E"][:0]
         if "pretrained.npy" in files:
             pretrained = _load_array(folder / "pretrained.npy", files["pretrained.npy"])
-        lexicon = Lexicon(Vocabulary(text.split("\n") if text else []), values, clusters)
+        vocabulary = Vocabulary(text.split("\n") if text else [])
+        buckets = len(parameters["E_ngrams"]) - len(SPECIAL) if "E_ngrams" in parameters else 0
+        lexicon = Lexicon(vocabulary, values, clusters, lists, buckets)
         types = tuple(manifest.types)
         return Model(
             manifest.config.model,

@@ -38,6 +38,7 @@ from nerwin.folds import answers, folds_of
 from nerwin.gold import Gold, read_gold
 from nerwin.initial import fresh_parameters, new_model
 from nerwin.model import TRANSITIONS, Model
+from nerwin.text.gazetteers import EntityList, read_lists, training_lists
 from nerwin.text.vectors import load_vectors
 
 log = logging.getLogger(__name__)
@@ -120,9 +121,10 @@ class Run:
                 )
         if not types:
             raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
+        lists = _entity_lists(config, train)
         rng = np.random.default_rng(config.training.seed)
         words, vectors, sha256 = _words_and_vectors(config.data, train.words, rng)
-        model = new_model(config, types, train.words, words, vectors, rng)
+        model = new_model(config, types, train.words, words, vectors, rng, lists)
         _count_transitions(model, train)
         if config.model.tune and "dev" not in splits:
             log.warning("model.tune: there is no dev file, so nothing is tuned")
@@ -352,7 +354,8 @@ def _with_absolute_paths(config: Config) -> Config:
         for name in ("train", "dev", "test")
         if getattr(config.data, name)
     }
-    return replace(config, data=replace(config.data, **paths))
+    gazetteer = tuple(f"{n}={os.path.abspath(path)}" for n, path in config.data.gazetteers())
+    return replace(config, data=replace(config.data, **paths, gazetteer=gazetteer))
 
 
 def _read_splits(config: Config) -> dict[str, Gold]:
@@ -379,3 +382,17 @@ def _words_and_vectors(
     if not words:
         raise ConfigError("no word occurs twice in the training data: too little for vectors none")
     return words, rng.normal(0, 0.1, (len(words), options.dimensions)).astype(np.float32), ""
+
+
+def _entity_lists(config: Config, train: Gold) -> dict[str, list[EntityList]]:
+    """The lists that the options ask for, under the option of their size."""
+    files = config.data.gazetteers()
+    for _, path in files:
+        if not Path(path).exists():
+            raise ConfigError(f"{path}: no such file")
+    lists = {}
+    if files and config.features.lists:
+        lists["lists"] = read_lists(files, config.data.encoding)
+    if config.features.train_lists:
+        lists["train_lists"] = training_lists(train.words, train.spans, train.starts, train.own)
+    return lists

@@ -49,14 +49,15 @@ class _ConfigOption(click.Option):
         kind = str(option.type)
         if kind == "bool":
             flag += f"/--no-{flag[2:]}"
-        choices = option.metadata.get("choices")
+        choices, named = option.metadata.get("choices"), option.metadata.get("named", False)
         super().__init__(
             [option.name, flag],
             help=option.metadata["help"] + _default(option.default),
             type=click.Choice(choices) if choices else None,
             is_flag=kind == "bool",
             default=None,
-            metavar=None if choices or kind == "bool" else _METAVARS[kind],
+            metavar=None if choices or kind == "bool" else _METAVARS["named" if named else kind],
+            multiple=named,
         )
         self.section = section
 
@@ -67,6 +68,7 @@ _METAVARS = {
     "float": "X",
     "tuple[int, ...]": "N,…",
     "tuple[str, ...]": "NAME,…",
+    "named": "NAME=FILE",
 }
 
 
@@ -118,7 +120,7 @@ def command(
     if "" in (resume, output):
         raise ConfigError("--resume and --output need the name of a folder")
     show_log()
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value not in {None, ()}}
     if resume:
         run = _resume(resume, config or output or overwrite or settings, given)
     else:
@@ -189,6 +191,9 @@ def _introduce(run: Run) -> None:
         f"case, {found['digits']} by digits; {found['unknown']} unknown",
         f"run      {run.folder}",
     ]
+    if lists := run.model.lexicon.gazetteers.tables.get("lists"):
+        counts = ", ".join(f"{one.name}: {len(one.entries):,} entities" for one in lists)
+        lines.insert(-1, f"lists    {counts}")
     if "dev" in about:
         lines.insert(2, f"dev      {_corpus(about['dev'])}")
     click.echo("\n".join(lines) + "\n")
