@@ -43,7 +43,7 @@ class RowGrad:
         """
         from scipy import sparse  # only training needs it, and it takes a tenth of a second
 
-        distinct, where = np.unique(rows, return_inverse=True)
+        distinct, where = _distinct(rows, n_rows)
         n = len(values)
         ones = np.ones(len(where), dtype=values.dtype)
         starts = np.arange(n + 1) if starts is None else starts
@@ -70,3 +70,14 @@ class RowGrad:
         return self.dense() + other
 
     __radd__ = __add__
+
+
+def _distinct(rows: Indices, n_rows: int) -> tuple[Indices, Indices]:
+    """The distinct numbers, and the place of each among them: ``np.unique``, without a sort
+    unless the table is far larger.
+    """
+    if n_rows > 16 * len(rows):
+        return np.unique(rows, return_inverse=True)
+    present = np.zeros(n_rows, bool)
+    present[rows] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[rows]
