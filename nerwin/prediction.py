@@ -17,7 +17,7 @@ from nerwin.text import inline
 from nerwin.text.corpus import read_sentences
 from nerwin.text.files import read_blocks, read_lines
 from nerwin.text.tags import write_tags
-from nerwin.text.tokenizer import offsets, sentence_starts, split_words
+from nerwin.text.tokenizer import offsets, split_words
 
 _SENTENCES = 1000  # of a CoNLL file, in a block at least
 _LONG = 10_000  # at most, even if their document goes on
@@ -147,8 +147,7 @@ def read_conll(
 
 
 def _text_record(line: str) -> Record:
-    words = split_words(line)
-    return Record(line, words, sentence_starts(line, words))
+    return Record(line, *split_words(line))
 
 
 def _tokenized_record(line: str) -> Record:
