@@ -44,7 +44,8 @@ def read_blocks(
     feeds and the like are characters of the text.
 
     A line of more than ``longest`` bytes, or little more, comes in pieces that together are the
-    line, cut after white space if there is any. With the lines comes whether the last one is a piece and goes on.
+    line, cut after white space if there is any. With the lines comes whether the last one is a
+    piece and goes on.
 
     Raises DataError with the line's number for bytes that are not in the encoding.
     """
