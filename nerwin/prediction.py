@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 import numpy as np
@@ -17,10 +17,11 @@ from nerwin.text import inline
 from nerwin.text.corpus import read_sentences
 from nerwin.text.files import read_blocks, read_lines
 from nerwin.text.tags import write_tags
-from nerwin.text.tokenizer import offsets, sentence_starts, split_words
+from nerwin.text.tokenizer import offsets, split_words
 
 _SENTENCES = 1000  # of a CoNLL file, in a block at least
 _LONG = 10_000  # at most, even if their document goes on
+_LONGEST = 1 << 18  # bytes of a line; a longer one makes several records
 _FIELD = re.compile(r"[^ \t]+")
 
 
@@ -31,12 +32,14 @@ class Record:
     words      its tokens, between which there is nothing but space
     sentences  where the sentences start: numbers of tokens, and their number at the end
     goes_on    whether its document goes on with the next record
+    cut        whether its line does, too: a line too long for one record
     """
 
     text: str
     words: list[str]
     sentences: list[int]
     goes_on: bool = False
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +117,12 @@ def predict_block(model: Model, records: list[Record]) -> Block:
 
 def read_text(file: BinaryIO, path: str, encoding: str = "utf-8") -> Iterator[list[Record]]:
     """Raw text: a record a line, tokenized and split into sentences."""
-    for lines in read_blocks(file, path, encoding):
-        yield [_text_record(line) for line in lines]
+    return _read_lines(file, path, encoding, split_words)
 
 
 def read_tokenized(file: BinaryIO, path: str, encoding: str = "utf-8") -> Iterator[list[Record]]:
     """Pre-tokenized text: a sentence a line, spaces or tabs between tokens."""
-    for lines in read_blocks(file, path, encoding):
-        yield [_tokenized_record(line) for line in lines]
+    return _read_lines(file, path, encoding, _split_tokens)
 
 
 def read_conll(
@@ -146,16 +147,21 @@ def read_conll(
         yield [*batch, _conll_record(words)]
 
 
-def _text_record(line: str) -> Record:
-    words = split_words(line)
-    return Record(line, words, sentence_starts(line, words))
+def _read_lines(
+    file: BinaryIO, path: str, encoding: str, split: Callable[[str], tuple[list[str], list[int]]]
+) -> Iterator[list[Record]]:
+    for lines, cut in read_blocks(file, path, encoding, _LONGEST):
+        records = [Record(line, *split(line)) for line in lines]
+        if cut:
+            records[-1] = replace(records[-1], goes_on=True, cut=True)
+        yield records
 
 
-def _tokenized_record(line: str) -> Record:
+def _split_tokens(line: str) -> tuple[list[str], list[int]]:
     words = line.split(" ")
     if "" in words or "\t" in line:
         words = _FIELD.findall(line)
-    return Record(line, words, [0, len(words)] if words else [0])
+    return words, [0, len(words)] if words else [0]
 
 
 def _conll_record(words: list[str], *, goes_on: bool = False) -> Record:
@@ -188,7 +194,10 @@ def format_jsonl(block: Block) -> str:
             }
             for e in entities
         ]
-        lines.append(json.dumps({"text": record.text, "entities": found}, ensure_ascii=False))
+        line: dict[str, object] = {"text": record.text, "entities": found}
+        if record.cut:
+            line["cut"] = True
+        lines.append(json.dumps(line, ensure_ascii=False))
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -196,8 +205,9 @@ def format_inline(block: Block) -> str:
     """One line a record: its text with [entities](TYPE) marked in it, see ``text.inline``."""
     lines = []
     for record, entities in zip(block.records, block.entities(), strict=True):
-        lines.append(inline.mark(record.text, [(e.start, e.end, e.type) for e in entities]))
-    return "".join(f"{line}\n" for line in lines)
+        marked = inline.mark(record.text, [(e.start, e.end, e.type) for e in entities])
+        lines.append(marked if record.cut else f"{marked}\n")
+    return "".join(lines)
 
 
 FORMATS: dict[str, Callable[[Block], str]] = {
