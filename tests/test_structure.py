@@ -19,7 +19,7 @@ LADDER = [
     ["training", "prediction", "verification"],
     ["descent", "folds", "tuning"],
     ["evaluation", "batches", "modeldir"],
-    ["initial", "gold"],
+    ["initial", "gold", "ensemble"],
     ["model"],
     ["consistency"],
     ["decoding"],

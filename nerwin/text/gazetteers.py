@@ -59,7 +59,7 @@ def read_list(path: str | Path, encoding: str = "utf-8") -> list[Entry]:
     """
     with open_binary(path) as file:
         lines = [line for line in read_lines(file, path, encoding) if not line.startswith("#")]
-    entries = [entry for line in lines if (entry := _lower(split_words(line)))]
+    entries = [entry for line in lines if (entry := _lower(split_words(line)[0]))]
     if not entries:
         raise DataError("holds no entity", path)
     return entries
