@@ -35,6 +35,12 @@ from nerwin.errors import ConfigError
     metavar="RUN",
     help="Ask this model too, and take the mean; can be given again.",
 )
+@click.option(
+    "--first-pass",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of a model with two passes, ask only N models of the first.  [default: all]",
+)
 @click.option("--encoding", help="Encoding of the file.  [default: as in training, or utf-8]")
 def command(
     paths: tuple[str, ...],
@@ -43,6 +49,7 @@ def command(
     tag_column: int | None,
     predicted_column: int | None,
     others: tuple[str, ...],
+    first_pass: int | None,
     encoding: str | None,
 ) -> None:
     """Measure precision, recall and F1 against gold entities.
@@ -70,7 +77,7 @@ def command(
     asked |= {"encoding": encoding}
     given = {name: value for name, value in asked.items() if value is not None}
     scores = (
-        _of_model([Path(run) for run in (paths[0], *others)], paths[1], given)
+        _of_model([Path(run) for run in (paths[0], *others)], paths[1], given, first_pass)
         if len(paths) == 2
         else _of_columns(paths[0], -1 if predicted_column is None else predicted_column, given)
     )
@@ -84,7 +91,9 @@ def command(
             click.echo(f"expected calibration error of the entities' scores {error}")
 
 
-def _of_model(runs: list[Path], file: str, given: dict[str, Any]) -> dict[str, Any]:
+def _of_model(
+    runs: list[Path], file: str, given: dict[str, Any], first_pass: int | None
+) -> dict[str, Any]:
     import dataclasses
 
     from nerwin.ensemble import Ensemble
@@ -93,7 +102,7 @@ def _of_model(runs: list[Path], file: str, given: dict[str, Any]) -> dict[str, A
     from nerwin.modeldir import load_model, read_manifest
 
     gold = read_gold(file, dataclasses.replace(read_manifest(runs[0]).config.data, **given))
-    models = [load_model(run) for run in runs]
+    models = [load_model(run, first_pass=first_pass) for run in runs]
     return evaluate(Ensemble(models) if len(models) > 1 else models[0], gold).as_dict()
 
 
