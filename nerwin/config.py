@@ -170,6 +170,9 @@ class TrainingOptions:
     document_dropout: float = _option(
         0.0, "share of the words that see only their sentence in training", at_least=0, below=1
     )
+    clip: float = _option(
+        0.0, "longest gradient of a batch, all parameters together; 0: any length", at_least=0
+    )
     l2: float = _option(0.0, "weight decay λ: adds λ·θ to each gradient", at_least=0)
     patience: int = _option(
         5, "stop after this many epochs without a better dev F1; 0: never", at_least=0

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from nerwin.batches import Batch, Batches
 from nerwin.config import TrainingOptions
 from nerwin.engine.graph import backward
-from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, linear_decay
+from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, clipped, linear_decay
 from nerwin.errors import NerwinError
 from nerwin.model import Dropout, Model, parameter_nodes
 
@@ -68,11 +68,13 @@ class Descent:
         model = self.model
         nodes = parameter_nodes(model.parameters, model.options)
         J = model.loss(nodes, batch.inputs, batch.labels, batch.starts, dropout, batch.Y)
-        gradients = backward(J)
-        for name, node in nodes.items():
-            if node in gradients:
-                own = rate * self.options.vectors_rate if name == "E" else rate
-                self.optimizer.update(name, model.parameters[name], gradients[node], own)
+        made = backward(J)
+        gradients = {name: made[node] for name, node in nodes.items() if node in made}
+        if self.options.clip:
+            gradients = clipped(gradients, self.options.clip)
+        for name, gradient in gradients.items():
+            own = rate * self.options.vectors_rate if name == "E" else rate
+            self.optimizer.update(name, model.parameters[name], gradient, own)
         return float(J.value)
 
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from nerwin.engine.optim import SGD, AdaGrad, Adam, linear_decay
+from nerwin.engine.optim import SGD, AdaGrad, Adam, clipped, linear_decay
 from nerwin.engine.rowgrad import RowGrad
 
 RATE = 0.1
@@ -185,3 +185,15 @@ def test_momentum_is_none_unless_asked_for():
 
 def test_the_rate_decays_linearly_from_all_of_it_towards_none():
     assert [linear_decay(step / 4) for step in range(5)] == [1, 0.75, 0.5, 0.25, 0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "share"), [(100.0, 1.0), (13.0, 1.0), (6.5, 0.5), (1e-6, 1e-6 / 13)]
+)
+def test_gradients_are_clipped_by_their_common_length(limit, share):
+    table = RowGrad(np.array([1, 4]), np.array([[3.0, 0.0], [0.0, 4.0]]), 6)
+    gradients = {"E": table, "W": np.full((2, 2), 6.0)}  # 9 + 16 + 144 = 13²
+    short = clipped(gradients, limit)
+    np.testing.assert_allclose(short["E"].dense(), share * table.dense())
+    np.testing.assert_allclose(short["W"], share * gradients["W"])
+    assert table.values[0, 0] == 3  # what was given is as it was

@@ -11,7 +11,9 @@ rows in the batch alone shrink.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -143,6 +145,19 @@ class Adam(Optimizer):
         np.divide(m, buffer, out=buffer)
         buffer *= rate * v_bias / m_bias
         theta -= buffer
+
+
+def clipped(gradients: Mapping[str, Gradient], limit: float) -> dict[str, Gradient]:
+    """The gradients, all made shorter alike if together they are longer than the limit
+    (Pascanu, Mikolov and Bengio, 2013).
+    """
+    arrays = [g.values if isinstance(g, RowGrad) else g for g in gradients.values()]
+    length = math.sqrt(sum(float(np.vdot(array, array)) for array in arrays))
+    share = limit / length if length > limit else 1.0
+    return {
+        name: RowGrad(g.rows, share * g.values, g.n_rows) if isinstance(g, RowGrad) else share * g
+        for name, g in gradients.items()
+    }
 
 
 def linear_decay(done: float) -> float:
