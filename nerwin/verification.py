@@ -206,7 +206,7 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     )
     rng = np.random.default_rng(_SEED)
     coding = Labels(_TYPES, options.tags)
-    tables = {"E_shape": (5, 2, 1), "E_lists": (9, 2, 2), "E_ngrams": (7, 2, 1)} if rich else {}
+    tables = {"E_shape": (5, 2, 1), "E_lists": (12, 2, 2), "E_ngrams": (7, 2, 1)} if rich else {}
     dense = rng.normal(size=(len(rows), 3 if rich else 0))
     E = rng.normal(size=(9, 3))
     parameters = new_parameters(E, coding, options, rng, tables, dense.shape[1])
@@ -218,11 +218,11 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     # One sentence of three words, O B-PER E-PER, and one of two, O S-LOC; as IO, O PER PER O LOC.
     labels = np.array([0, 9, 11, 0, 4] if options.tags == "BIOES" else [0, 3, 3, 0, 1])
     values = {"shape": ["Xx", "xx", "dd"]} if rich else {}
-    lists = {"lists": [EntityList("PER", {}), EntityList("LOC", {})]} if rich else {}
+    lists = {"lists": [EntityList("", {}), EntityList("", {})]} if rich else {}
     vocabulary = Vocabulary([f"word{i}" for i in range(len(E) - len(SPECIAL))])
     lexicon = Lexicon(vocabulary, values, lists=lists, buckets=5 * rich)
     model = Model(options, _TYPES, lexicon, parameters, E[:0], E[:0])
-    columns = [rows, rows % 5, rows, rows % 3 + 2, rows] if rich else [rows]
+    columns = [rows, rows % 5, rows, rows % 8 + 4, rows] if rich else [rows]
     bags = Bags(
         np.array([0, 1, 2, 3, 2, 2, 5, 6, 3, 6, 4, 4]), np.array([0, 1, 2, 4, 7, 9, 10, 11, 12])
     )
