@@ -16,7 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from nerwin import prediction
+from nerwin import records
 from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
 from nerwin.config import SECTIONS
@@ -252,7 +252,9 @@ def test_all_formats_tell_of_the_same_entities(trained: Path) -> None:
 
 
 def test_tokenized_and_conll_input_keep_their_tokens(trained: Path, tmp_path: Path) -> None:
-    tokenized = nerwin("predict", trained, "-", "--tokenized", input="can't stop . \n\nU.S.\ta-b\n")
+    tokenized = nerwin(
+        "predict", trained, "-", "-i", "tokenized", input="can't stop . \n\nU.S.\ta-b\n"
+    )
     assert [x.split("\t")[0] for x in tokenized.stdout.split("\n")] == [
         "can't", "stop", ".", "", "U.S.", "a-b", "", "",
     ]  # fmt: skip
@@ -269,7 +271,7 @@ def test_tokenized_and_conll_input_keep_their_tokens(trained: Path, tmp_path: Pa
 def test_predict_and_evaluate_agree(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prediction, "_SENTENCES", 20)  # so that documents come in several batches
+    monkeypatch.setattr(records, "_BATCH", 20)  # so that documents come in several batches
     run = request.getfixturevalue(kind)
     predicted = nerwin("predict", run, TEST).stdout.split("\n")
     both = tmp_path / "both.conll"
@@ -295,7 +297,9 @@ def test_an_output_file_appears_whole_or_not_at_all(trained: Path, tmp_path: Pat
     good, bad, out = tmp_path / "good.txt", tmp_path / "bad.txt", tmp_path / "out.conll"
     good.write_text("Fine.\n")
     bad.write_bytes(b"fine\nnot \xff utf-8\n")
-    fails(nerwin("predict", trained, good, bad, "-o", out), 1, f"{bad}:2: ", "--encoding")
+    fails(
+        nerwin("predict", trained, good, bad, "-o", out, "--strict"), 1, f"{bad}:2: ", "--encoding"
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"good.txt", "bad.txt"}
     assert nerwin("predict", trained, good, "-o", out).exit_code == 0
     before = out.read_text()
