@@ -310,7 +310,8 @@ def _read_conll(file: BinaryIO, path: str, reading: Reading) -> Iterator[list[Re
     lines = _Lines(read_blocks(file, path, reading.encoding, escape=True))
     batch: list[Record] = []
     held: Record | None = None  # until it is known whether its document goes on
-    for sentence in read_sentences(lines, path, reading.token_column, report=reading.report):
+    column, report, encoding = reading.token_column, reading.report, reading.encoding
+    for sentence in read_sentences(lines, path, column, report=report, encoding=encoding):
         record = tokens_record(sentence.words)
         record.goes_on = reading.documents == "file"
         if reading.documents == "docstart":

@@ -107,10 +107,10 @@ def test_bytes_that_are_no_text_can_be_found_line_by_line() -> None:
     lines = list(chain(*read_blocks(io.BytesIO(data), "x", escape=True)))
     for number, line in enumerate(lines, 1):
         if number != 3:
-            check_unicode(line, "x", number)
+            check_unicode(line, "x", number, "utf-8")
     assert [lines[0], lines[1], lines[3]] == ["é", "schön", "字"]
     with pytest.raises(DataError, match=r"^x:3: byte 0xff is not utf-8"):
-        check_unicode(lines[2], "x", 3)
+        check_unicode(lines[2], "x", 3, "utf-8")
     with pytest.raises(DataError, match=r"^x:4: half a surrogate pair, U\+D83D"):
         check_unicode("a\ud83d", "x", 4)
 

@@ -79,12 +79,13 @@ def read_sentences(
     token_column: int = 0,
     tag_columns: Sequence[int] = (),
     report: Callable[[DataError], None] | None = None,
+    encoding: str = "utf-8",
 ) -> Iterator[Sentence]:
     """The sentences in the lines of a column file, one after the other.
 
     Raises DataError, with path:line, for a line with more or fewer columns than the first, and
     for something else than a tag in a tag column; or gives it to ``report``, leaves the sentence
-    out and goes on.
+    out and goes on. Then a line is wrong too that could not be decoded (see ``check_unicode``).
     """
     sentence = Sentence([], [[] for _ in tag_columns], True)
     columns = 0
@@ -105,7 +106,7 @@ def read_sentences(
             continue
         try:
             if report:
-                check_unicode(line, path, number)
+                check_unicode(line, path, number, encoding)
             columns = columns or _check_columns(fields, token_column, tag_columns, path, number)
             if len(fields) != columns:
                 message = f"{len(fields)} columns where the lines before have {columns}"

@@ -120,13 +120,15 @@ def _decode(data: bytes, path: str | Path, encoding: str, number: int, escape: b
     return [line.removesuffix("\r") for line in text.split("\n")]
 
 
-def check_unicode(text: str, path: str | Path, line: int, encoding: str = "utf-8") -> None:
-    """Raise DataError for half a surrogate pair, which may be a byte that could not be decoded."""
+def check_unicode(text: str, path: str | Path, line: int, encoding: str = "") -> None:
+    """Raise DataError for half a surrogate pair; or, in a line that was read with ``escape`` from a
+    file in this encoding, for a byte that could not be decoded.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
-        if 0xDC80 <= code <= 0xDCFF:
+        if encoding and 0xDC80 <= code <= 0xDCFF:
             raise _wrong_byte(code - 0xDC00, encoding, path, line) from None
         raise DataError(
             f"half a surrogate pair, U+{code:04X}, is no character", path, line
