@@ -215,6 +215,8 @@ def _known_types(types: str | None, known: list[str]) -> list[str]:
     if types is None:
         return known
     wanted = [name.strip() for name in types.split(",") if name.strip()]
+    if not wanted:
+        raise ConfigError(f"--types: name some of {', '.join(known)}")
     for name in wanted:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
