@@ -54,7 +54,7 @@ class Reading:
     kind            see ``KINDS``
     documents       what is a document: see ``documents_of``
     text_field      of a JSON object, a.b for b in a; or column of a table
-    entities_field  of the output, which the input must not have
+    entities_field  of the output, if that is JSON, which the input must not have
     token_column    of a column file
     report          gets what is wrong with a malformed record, which is then left out
     """
@@ -63,7 +63,7 @@ class Reading:
     documents: str = "record"
     encoding: str = "utf-8"
     text_field: str = "text"
-    entities_field: str = "entities"
+    entities_field: str | None = "entities"
     token_column: int = 0
     report: Callable[[DataError], None] = stop
 

@@ -259,10 +259,20 @@ def test_strict_stops_at_the_first_malformed_record(trained: Path) -> None:
 def test_no_readable_record_at_all_is_a_failure(trained: Path) -> None:
     put(a_jsonl='{"body": "Paris"}\n' * 3)
     result = predict(trained, "a.jsonl", "-f", "jsonl", "-o", "out.jsonl")
-    fails(result, 1, "a.jsonl: no record of it could be read")
+    fails(result, 1, "a.jsonl: no record could be read")
     assert "a.jsonl:1: no field 'text': there are body; name one with --text-field" in result.stderr
     assert files() == {"a.jsonl"}
     assert predict(trained, "a.jsonl", "--text-field", "body").exit_code == 0
+
+
+def test_entities_of_the_input_are_not_lost(trained: Path) -> None:
+    put(a_jsonl='{"text": "Paris.", "entities": ["gold"]}\n')
+    lost = predict(trained, "a.jsonl", "-f", "jsonl")
+    assert "a.jsonl:1: has a field 'entities' already; name the output's with" in lost.stderr
+    assert lost.exit_code == 1
+    kept = predict(trained, "a.jsonl", "-f", "jsonl", "--entities-field", "found")
+    assert kept.stdout.startswith('{"text": "Paris.", "entities": ["gold"], "found": [')
+    assert predict(trained, "a.jsonl", "-f", "inline").exit_code == 0  # there it is in nobody's way
 
 
 def test_documents_change_what_a_model_that_sees_them_finds(rich: Path) -> None:

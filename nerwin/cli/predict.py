@@ -143,7 +143,7 @@ def command(
             documents=unit,
             encoding=encoding or (data.encoding if item.kind == "conll" else "utf-8"),
             text_field=text_field or "text",
-            entities_field=entities_field or "entities",
+            entities_field=(entities_field or "entities") if output_format == "jsonl" else None,
             token_column=data.token_column if token_column is None else token_column,
             report=skipped,
         )
@@ -159,12 +159,12 @@ def command(
                     none = False
                     yield block.only(min_score, wanted) if min_score or types else block
         if none and skipped.count > before:
-            raise DataError("no record of it could be read", jobs[0][0].shown)
+            raise DataError("no record could be read", ", ".join(i.shown for i, _ in jobs[:5]))
 
     settings = {"entities_field": entities_field} if entities_field else {}
     write = partial(form.write, **settings)
     jobs = list(zip(inputs, readings, strict=True))
-    failed = []
+    failed = 0
     if plan is None:
         _write(write(found(jobs)), [output], overwrite)
     else:
@@ -175,11 +175,11 @@ def command(
             except NerwinError as error:
                 if strict:
                     raise
-                failed.append(str(error))
+                failed += 1
                 click.echo(f"failed: {error}", err=True)
     skipped.conclude()
     if failed:
-        what = f"{len(failed)} of {len(jobs)} inputs failed"
+        what = f"{failed} of {len(jobs)} inputs failed"
         raise NerwinError(f"{what}; {output} has what was found in the others")
 
 
