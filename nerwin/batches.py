@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from nerwin.config import TrainingOptions
-from nerwin.engine.types import Indices
+from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.model import Inputs, Model
 from nerwin.text.vocabulary import PADDING, UNKNOWN
@@ -23,43 +24,68 @@ class Batch:
     starts: Indices | None
 
 
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a first pass answers to the training data, (N, K): in its documents, and when it sees
+    every sentence alone.
+    """
+
+    together: Array
+    alone: Array
+
+
 class Batches:
     """The windows of the training data, in another order in each epoch.
 
     A batch is of single windows, or of whole sentences where the loss is a sentence's.
     """
 
-    def __init__(self, model: Model, train: Gold, options: TrainingOptions) -> None:
-        self.windows = model.windows(train.words, train.starts)
+    def __init__(
+        self, model: Model, train: Gold, options: TrainingOptions, answers: Answers | None = None
+    ) -> None:
+        self.windows = model.windows(train.words, train.starts, train.own)
         self.labels = model.labels.encode(train.spans, train.starts)
         self._starts = train.starts
-        self._sentences = model.options.loss == "crf"
+        self._sentences: Indices = np.arange(len(train.starts) - 1)
+        self._whole = model.options.loss == "crf"
         self._options = options
-        self._dense = model.document_features(train.words, train.starts, train.documents)
-        self._alone = self._dense
-        if options.document_dropout and self._dense.shape[1]:
-            alone = train.alone()
-            self._alone = model.document_features(train.words, train.starts, alone.documents)
+        together, alone = (answers.together, answers.alone) if answers else (None, None)
+        self.dense = model.dense(train.words, train.starts, train.documents, together)
+        self.alone = self.dense
+        if options.document_dropout and self.dense.width:
+            self.alone = model.dense(train.words, train.starts, train.alone().documents, alone)
+
+    def of(self, sentences: Indices) -> Batches:
+        """The batches of some of the sentences only."""
+        batches = copy.copy(self)
+        batches._sentences = sentences
+        return batches
 
     def __len__(self) -> int:
         """The number of windows."""
-        return len(self.windows)
+        return int(np.diff(self._starts)[self._sentences].sum())
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """All windows once, some of their words made unknown if the options say so."""
         size = self._options.batch_size
-        if not self._sentences:
-            order = rng.permutation(len(self))
+        lengths = np.diff(self._starts)[self._sentences]
+        if not self._whole:
+            order = self._tokens(self._sentences)[rng.permutation(lengths.sum())]
             for i in range(0, len(order), size):
                 yield self._batch(order[i : i + size], None, rng)
             return
-        lengths = np.diff(self._starts)
         order = rng.permutation(len(lengths))
         batch_of = np.cumsum(lengths[order]) // size
-        for sentences in np.split(order, np.flatnonzero(np.diff(batch_of)) + 1):
-            tokens = [np.arange(self._starts[s], self._starts[s + 1]) for s in sentences]
-            starts = np.append(0, np.cumsum(lengths[sentences]))
-            yield self._batch(np.concatenate(tokens), starts, rng)
+        for chosen in np.split(order, np.flatnonzero(np.diff(batch_of)) + 1):
+            starts = np.append(0, np.cumsum(lengths[chosen]))
+            yield self._batch(self._tokens(self._sentences[chosen]), starts, rng)
+
+    def _tokens(self, sentences: Indices) -> Indices:
+        """The numbers of the sentences' tokens, in the sentences' order."""
+        begin, lengths = self._starts[sentences], np.diff(self._starts)[sentences]
+        before = np.cumsum(lengths) - lengths
+        tokens: Indices = np.repeat(begin - before, lengths) + np.arange(lengths.sum())
+        return tokens
 
     def _batch(self, tokens: Indices, starts: Indices | None, rng: np.random.Generator) -> Batch:
         options = self._options
@@ -68,8 +94,8 @@ class Batches:
             words = rows[..., 0]
             hidden = rng.random(words.shape, np.float32) < options.word_dropout
             words[hidden & (words != PADDING)] = UNKNOWN
-        dense = self._dense[tokens]
-        if options.document_dropout and dense.shape[1]:
+        dense = self.dense[tokens]
+        if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout
-            dense[alone] = self._alone[tokens[alone]]
-        return Batch(Inputs(rows, dense), self.labels[tokens], starts)
+            dense[alone] = self.alone[tokens[alone]]
+        return Batch(Inputs(rows, dense, self.windows.bags), self.labels[tokens], starts)

@@ -24,7 +24,7 @@ Override = tuple[str, str, Any]  # section, key, value
 
 
 def _option(default: Any, help: str, **limits: Any) -> Any:
-    """A field with its help. Limits: choices, at_least, above, below, path, flag_only."""
+    """A field with its help. Limits: choices, at_least, above, below, path, named, flag_only."""
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -39,6 +39,12 @@ class DataOptions:
         "", "word vectors: a file, a name gensim can download, or none for random ones", path=True
     )
     dimensions: int = _option(50, "size of the vectors where vectors = none", at_least=1)
+    gazetteer: tuple[str, ...] = _option(
+        (),
+        "list of entities, one a line, under a name: NAME=FILE; any number",
+        path=True,
+        named=True,
+    )
     unpickle: bool = _option(
         False, "read vectors in gensim's own format, which can run code", flag_only=True
     )
@@ -49,7 +55,11 @@ class DataOptions:
         "tag scheme that the files are written in",
         choices=("auto", "IOB2", "BIOES", "IOB1", "IO"),
     )
-    encoding: str = _option("utf-8", "encoding of the column files")
+    encoding: str = _option("utf-8", "encoding of the column files and the lists of entities")
+
+    def gazetteers(self) -> list[tuple[str, str]]:
+        """Name and path of each list of entities."""
+        return [(name, path) for name, _, path in (text.partition("=") for text in self.gazetteer)]
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,9 @@ class ModelOptions:
     )
     types: tuple[str, ...] = _option((), "entity types to learn; none given: all in the data")
     update_vectors: bool = _option(True, "train the word vectors too")
+    tune: bool = _option(
+        False, "tune a threshold for each type, and the weight of transitions, on dev"
+    )
 
 
 @dataclass(frozen=True)
@@ -86,10 +99,27 @@ class FeatureOptions:
     prefixes: int = _option(0, "size for each prefix of 2, 3 and 4 characters", at_least=0)
     suffixes: int = _option(0, "size for each suffix of 2, 3 and 4 characters", at_least=0)
     cased: int = _option(0, "size for the word as it is written", at_least=0)
+    ngrams: int = _option(
+        0, "size for the mean of the word's runs of 3 and 4 characters, hashed", at_least=0
+    )
     clusters: int = _option(
         0, "size for the word's cluster among 100, and among 1000, of the vectors", at_least=0
     )
+    lists: int = _option(5, "size for a match in each list of data.gazetteer", at_least=0)
+    train_lists: int = _option(
+        0, "size for a match with an entity of other training documents, by type", at_least=0
+    )
     documents: bool = _option(False, "what the rest of the document tells of the word")
+    folds: int = _option(
+        0,
+        "models of a first pass, each trained without one fold of the documents; a second pass "
+        "sees what they say elsewhere in the document; 0: one pass",
+        at_least=0,
+    )
+
+    def __post_init__(self) -> None:
+        if self.folds == 1:
+            raise ConfigError("features.folds: 2 folds at least, or 0")
 
     def sizes(self) -> dict[str, int]:
         """Feature of a token -> size of its vectors, of those that are wanted."""
@@ -116,7 +146,12 @@ class TrainingOptions:
     )
     momentum: float = _option(0.0, "share of the last step kept (sgd only)", at_least=0, below=1)
     schedule: str = _option("constant", "learning rate over time", choices=("constant", "linear"))
-    dropout: float = _option(0.0, "share of x set to zero in training", at_least=0, below=1)
+    dropout: float = _option(
+        0.0, "share of the vectors in x set to zero in training", at_least=0, below=1
+    )
+    dropout_dense: float = _option(
+        0.0, "share of what documents tell set to zero in training", at_least=0, below=1
+    )
     dropout_hidden: float = _option(
         0.0, "share of the hidden units set to zero in training", at_least=0, below=1
     )
@@ -216,12 +251,14 @@ def convert(option: dataclasses.Field[Any], value: Any, name: str) -> Any:
     limits = option.metadata
     kind = str(option.type)
     try:
-        result = _CONVERTERS[kind](value)
+        result: Any = _CONVERTERS[kind](value)
     except (TypeError, ValueError, KeyError, OverflowError):
         raise ConfigError(f"{name}: expected {_EXPECTED[kind]}, not {value!r}") from None
     choices = limits.get("choices")
     if choices and result not in choices:
         _known(str(result), choices, f"{name}: {result!r}")
+    if limits.get("named") and not all(all(text.partition("=")) for text in result):
+        raise ConfigError(f"{name}: expected NAME=FILE, not {value!r}")
     for number in result if isinstance(result, tuple) else (result,):
         if "at_least" in limits and number < limits["at_least"]:
             raise ConfigError(f"{name}: expected at least {limits['at_least']}, not {number}")
@@ -262,6 +299,9 @@ def _from_folder(value: Any, option: dataclasses.Field[Any], file: Path) -> Any:
     """A path in a configuration file, seen from the working folder."""
     if not option.metadata.get("path") or not value:
         return value
+    if option.metadata.get("named"):
+        pairs = (text.partition("=") for text in value)
+        return tuple(f"{name}={os.path.normpath(file.parent / path)}" for name, _, path in pairs)
     path = os.path.normpath(file.parent / value)
     could_be_name = option.name == "vectors" and not {".", "/", os.sep} & set(value)
     return value if could_be_name and not os.path.exists(path) else path

@@ -6,11 +6,13 @@ the beginning, inside and end of an entity and for one of a single word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from nerwin.engine.crf import viterbi
+from nerwin.engine import ops
+from nerwin.engine.crf import marginals, viterbi
 from nerwin.engine.types import Array, Indices
 from nerwin.text.tags import BEGIN, END, INSIDE, OUTSIDE, SINGLE, Spans, read_codes, write_codes
 
@@ -25,6 +27,38 @@ class Decoded:
 
     spans: Spans
     scores: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is added to the scores of labels before the best are taken, see ``tuning``.
+
+    thresholds   type -> what the scores of its labels must exceed beside "outside"; else 0
+    transitions  weight of the scores of transitions that were counted in training data
+    """
+
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    transitions: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """p → σ(slope · log(p / (1 − p)) + intercept), see ``tuning``; as it is, p stays p."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def apply(self, p: Array) -> Array:
+        """Probabilities that are right as often as they say: (n,) -> (n,)."""
+        if self == Calibration():
+            return p
+        return ops.logistic(self.slope * logit(p) + self.intercept)
+
+
+def logit(p: Array) -> Array:
+    """log(p / (1 − p)) as float64, cut off where float32 cannot tell p from 0 or 1."""
+    p = np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7)
+    return np.log(p) - np.log1p(-p)
 
 
 @dataclass(frozen=True)
@@ -51,6 +85,13 @@ class Labels:
         prefix, kind = self._codes()
         return read_codes(prefix[labels], kind[labels], starts, self.types)
 
+    def of_types(self, P: Array) -> Array:
+        """The probabilities of outside and of each type, (N, 1+T), from those of the labels."""
+        _, kind = self._codes()
+        first = np.flatnonzero(np.diff(kind, prepend=-2))
+        summed: Array = np.add.reduceat(P, first, axis=1)
+        return summed
+
     def transitions(self) -> tuple[Array, Array, Array]:
         """0 where a label may follow another (K, K), open or close a sentence (K,), else −∞."""
         prefix, kind = (codes.tolist() for codes in self._codes())
@@ -67,6 +108,26 @@ class Labels:
             a[i] = 0 if prefix[i] in _MAY_START else -np.inf
             z[i] = 0 if prefix[i] in _MAY_END else -np.inf
         return A, a, z
+
+    def counted_transitions(self, labels: Indices, starts: Indices) -> tuple[Array, Array, Array]:
+        """Scores of transitions from labels (N,): A (K, K), a and z (K,), as in ``crf``.
+
+        log P(j|i) − log P(j), so that what a label's own scores know, how often it is met, is
+        not counted twice. The sentence's border is one more label; each pair is counted once
+        more than it is met.
+        """
+        K = len(self)
+        sequence = np.insert(labels, starts, K)
+        counts = np.ones((K + 1, K + 1))
+        np.add.at(counts, (sequence[:-1], sequence[1:]), 1)
+        after = counts / counts.sum(axis=1, keepdims=True)
+        scores = np.log(after / (counts.sum(axis=0) / counts.sum())).astype(np.float32)
+        return scores[:K, :K], scores[K, :K], scores[:K, K]
+
+    def thresholds(self, decision: Decision) -> Array:
+        """The threshold of each label: (K,)."""
+        own = [decision.thresholds.get(name, 0.0) for name in self.types]
+        return np.append(0, np.repeat(own, len(_PREFIXES[self.scheme]))).astype(np.float32)
 
     def _codes(self) -> tuple[Indices, Indices]:
         """Prefix code and number of type of each label."""
@@ -87,6 +148,19 @@ def best_labels(S: Array, labels: Labels, starts: Indices, path: tuple[Array, ..
     if path:
         A, a, z = A + path[0], a + path[1], z + path[2]
     return viterbi(S, A, a, z, starts)
+
+
+def distribution(S: Array, labels: Labels, starts: Indices, path: tuple[Array, ...] = ()) -> Array:
+    """P (N, K): the probability of each label of a word, which sum to 1.
+
+    path  as in ``best_labels``; with it, the probability over all paths through the sentence
+    """
+    if path:
+        A, a, z = (x + y for x, y in zip(path, labels.transitions(), strict=True))
+        return marginals(S, A, a, z, starts)
+    P = np.exp(S - S.max(axis=1, keepdims=True))
+    P /= P.sum(axis=1, keepdims=True)
+    return P
 
 
 def to_entities(best: Indices, P: Array, labels: Labels, starts: Indices) -> Decoded:

@@ -1,18 +1,19 @@
 """Gold and predicted entities -> precision, recall and F1, as conlleval counts them.
 
 An entity is right if its first token, its last token and its type are those of a gold one
-(Tjong Kim Sang and De Meulder, 2003).
+(Tjong Kim Sang and De Meulder, 2003). And are the scores of entities what they say, probabilities?
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from nerwin.engine.types import Array
 from nerwin.gold import Gold
 from nerwin.model import Model
 from nerwin.text.tags import Spans, write_tags
@@ -54,17 +55,22 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Counts per type and over all (micro average), and the share of tokens with the right tag."""
+    """Counts per type and over all (micro average), and the share of tokens with the right tag.
+
+    calibration_error  of the entities' scores, see ``expected_calibration_error``; None without
+    """
 
     overall: Counts
     types: dict[str, Counts]
     accuracy: float
+    calibration_error: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """As in metrics.json and ``evaluate --json``."""
         return {
             **self.overall.as_dict(),
             "accuracy": self.accuracy,
+            "calibration_error": self.calibration_error,
             "types": {name: counts.as_dict() for name, counts in self.types.items()},
         }
 
@@ -74,35 +80,70 @@ def evaluate(model: Model, gold: Gold) -> Scores:
 
     If the model was made for chosen types, gold entities of others do not count.
     """
+    return measure(model, gold, scores_of(model, gold))
+
+
+def scores_of(model: Model, gold: Gold) -> Array:
+    """S (N, K): the score of each label for the tokens of a gold file."""
     with threadpool_limits(1, "blas"):
-        predicted = model.predict(gold.words, gold.starts, gold.documents).spans
-    spans, tags = gold.spans, gold.tags
-    if model.options.types:
-        spans = keep_types(spans, model.types)
+        return model.scores(gold.words, gold.starts, gold.documents)
+
+
+def measure(model: Model, gold: Gold, S: Array) -> Scores:
+    """``evaluate`` where S, the scores of labels, is known already."""
+    found = model.decode(S, gold.starts)
+    spans, tags = wanted(model, gold), gold.tags
+    if spans is not gold.spans:
         tags = write_tags(spans, gold.starts, gold.scheme)
-    return score(spans, predicted, tags, write_tags(predicted, gold.starts, gold.scheme))
+    scores = score(spans, found.spans, tags, write_tags(found.spans, gold.starts, gold.scheme))
+    right = are_right(spans, found.spans)
+    return replace(scores, calibration_error=expected_calibration_error(found.scores, right))
+
+
+def wanted(model: Model, gold: Gold) -> Spans:
+    """The gold entities that count: if the model was made for chosen types, those alone."""
+    return keep_types(gold.spans, model.types) if model.options.types else gold.spans
 
 
 def score(gold: Spans, predicted: Spans, gold_tags: list[str], predicted_tags: list[str]) -> Scores:
     """Compare two analyses of the same tokens."""
     same = sum(a == b for a, b in zip(gold_tags, predicted_tags, strict=True))
     accuracy = same / len(gold_tags) if gold_tags else 0.0
-    # No two entities of one analysis start at the same token, so starts pair them up.
-    _, i, j = np.intersect1d(gold.start, predicted.start, assume_unique=True, return_indices=True)
-    gold_types, predicted_types = np.array(gold.types, object), np.array(predicted.types, object)
-    alike = (gold.end[i] == predicted.end[j]) & (
-        gold_types[gold.type[i]] == predicted_types[predicted.type[j]]
-    )
-    right = gold.type[i[alike]]
+    right = predicted.type[are_right(gold, predicted)]
     types = {}
     for name in sorted({*gold.types, *predicted.types}):
         types[name] = Counts(
             gold=_count(gold.type, gold.types, name),
             predicted=_count(predicted.type, predicted.types, name),
-            correct=_count(right, gold.types, name),
+            correct=_count(right, predicted.types, name),
         )
     overall = Counts(len(gold), len(predicted), len(right))
     return Scores(overall, types, accuracy)
+
+
+def are_right(gold: Spans, predicted: Spans) -> np.ndarray:
+    """Whether each predicted entity is one of the gold ones: (n,) of bool."""
+    # No two entities of one analysis start at the same token, so starts pair them up.
+    _, i, j = np.intersect1d(gold.start, predicted.start, assume_unique=True, return_indices=True)
+    gold_types, predicted_types = np.array(gold.types, object), np.array(predicted.types, object)
+    right = np.zeros(len(predicted), bool)
+    right[j] = (gold.end[i] == predicted.end[j]) & (
+        gold_types[gold.type[i]] == predicted_types[predicted.type[j]]
+    )
+    return right
+
+
+def expected_calibration_error(p: Array, right: np.ndarray, bins: int = 10) -> float:
+    """How far p (n,) is from the share that is right (n,): Σ_b n_b/n |share right − mean p|.
+
+    The sum is over bins of equal width, (0, 0.1], …, (0.9, 1] (Guo et al., 2017, equation 3).
+    0 if there is no entity.
+    """
+    if not len(p):
+        return 0.0
+    bin_of = np.clip(np.ceil(p.astype(np.float64) * bins).astype(np.intp) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_of, right - p.astype(np.float64), minlength=bins)
+    return float(np.abs(gaps).sum() / len(p))
 
 
 def keep_types(spans: Spans, types: Iterable[str]) -> Spans:

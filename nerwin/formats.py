@@ -14,6 +14,7 @@ from typing import Any
 
 from nerwin.htmlpage import write_html
 from nerwin.prediction import Block
+from nerwin.records import Record
 from nerwin.text import inline
 from nerwin.text.tags import write_tags
 
@@ -36,7 +37,7 @@ def write_jsonl(blocks: Iterable[Block], entities_field: str = "entities") -> It
     """One JSON object a record: its text, and its entities with offsets, type and score.
 
     A record that came in an object keeps it as it was, character by character, with its entities
-    added at the end.
+    added at the end. A piece of a line that goes on in the next one says so.
     """
     name = _quote(entities_field)
     for block in blocks:
@@ -49,7 +50,8 @@ def write_jsonl(blocks: Iterable[Block], entities_field: str = "entities") -> It
                 for e in entities
             )
             fields = record.fields or f'{{"text": {_quote(record.text)}'
-            lines.append(f"{fields}, {name}: [{found}]}}\n")
+            end = ', "cut": true}\n' if record.cut else "}\n"
+            lines.append(f"{fields}, {name}: [{found}]{end}")
         yield ("".join(lines),)
 
 
@@ -59,7 +61,7 @@ def write_inline(blocks: Iterable[Block]) -> Iterator[tuple[str]]:
         lines = []
         for record, entities in zip(block.records, block.entities(), strict=True):
             marked = inline.mark(record.text, [(e.start, e.end, e.type) for e in entities])
-            lines.append(f"{marked}\n")
+            lines.append(f"{marked}{_end(record)}")
         yield ("".join(lines),)
 
 
@@ -80,8 +82,13 @@ def write_brat(blocks: Iterable[Block]) -> Iterator[tuple[str, str]]:
                 places = ";".join(f"{start} {start + len(piece)}" for start, piece in pieces)
                 kind = _NOT_IN_NAMES.sub("_", e.type)
                 lines.append(f"T{number}\t{kind} {places}\t{' '.join(p for _, p in pieces)}\n")
-            before += len(record.text) + 1
-        yield "".join(lines), "".join(f"{record.text}\n" for record in block.records)
+            before += len(record.text) + len(_end(record))
+        yield "".join(lines), "".join(f"{r.text}{_end(r)}" for r in block.records)
+
+
+def _end(record: Record) -> str:
+    """What follows a record's text."""
+    return "" if record.cut else "\n"
 
 
 def _fragments(text: str, start: int) -> list[tuple[int, str]]:

@@ -32,6 +32,11 @@ class Gold:
     scheme: str
     spans: Spans
 
+    @property
+    def own(self) -> Indices:
+        """The number of each sentence's document, (S,)."""
+        return np.repeat(np.arange(len(self.documents) - 1), np.diff(self.documents))
+
     def alone(self) -> Gold:
         """The same, every sentence a document of its own."""
         return replace(self, documents=np.arange(len(self.starts)))

@@ -13,7 +13,9 @@ from nerwin.model import Model, Parameters, layer_names, one_against_rest
 from nerwin.text.clusters import cluster
 from nerwin.text.documents import width
 from nerwin.text.features import frequent_values
+from nerwin.text.gazetteers import ROWS, EntityList
 from nerwin.text.lexicon import Lexicon
+from nerwin.text.ngrams import BUCKETS
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
 CLUSTERS = (100, 1000)
@@ -26,8 +28,12 @@ def new_model(
     words: Sequence[str],
     vectors: Array,
     rng: np.random.Generator,
+    lists: Mapping[str, Sequence[EntityList]] | None = None,
 ) -> Model:
-    """An untrained model for the tokens of training data, from words and their vectors (V, D)."""
+    """An untrained model for the tokens of training data, from words and their vectors (V, D).
+
+    lists  see ``Gazetteers``
+    """
     options, features = config.model, config.features
     vocabulary, E, untouched, order = new_table(words, vectors, tokens, options, rng)
     values = {name: frequent_values(name, tokens) for name in features.sizes()}
@@ -35,13 +41,26 @@ def new_model(
     for k in CLUSTERS if features.clusters else ():
         rows = len(SPECIAL) + cluster(vectors, k, rng)[order]
         clusters[f"cluster{k}"] = np.concatenate(([UNKNOWN, PADDING], rows))
-    lexicon = Lexicon(vocabulary, values, clusters)
+    buckets = BUCKETS if features.ngrams else 0
+    lexicon = Lexicon(vocabulary, values, clusters, lists, buckets)
     coding = Labels(types, options.tags)
     tables = feature_tables(features, lexicon)
     dense = width(E.shape[1]) if features.documents else 0
     parameters = new_parameters(E, coding, options, rng, tables, dense)
-    pretrained = E.copy() if features.documents else E[:0]
+    pretrained = E.copy() if features.documents or features.folds else E[:0]
     return Model(options, types, lexicon, parameters, untouched, pretrained)
+
+
+def fresh_parameters(
+    model: Model, features: FeatureOptions, dense: int, rng: np.random.Generator
+) -> Parameters:
+    """Parameters for another model like this one, which has E as it was before training.
+
+    dense  how many dense numbers it reads
+    """
+    tables = feature_tables(features, model.lexicon)
+    E = model.pretrained.copy()
+    return new_parameters(E, model.labels, model.options, rng, tables, dense)
 
 
 def new_table(
@@ -75,12 +94,12 @@ def new_parameters(
     coding: Labels,
     options: ModelOptions,
     rng: np.random.Generator,
-    tables: Mapping[str, tuple[int, int]] | None = None,
+    tables: Mapping[str, tuple[int, int, int]] | None = None,
     dense: int = 0,
 ) -> Parameters:
     """Fresh parameters around a table of word vectors E.
 
-    tables  the other tables: name -> rows and size; normal with spread 0.1
+    tables  the other tables: name -> rows, size and columns of x; normal with spread 0.1
     dense   how many dense numbers there are
     W and U uniform within ±√(6/(fan in + fan out)) (Glorot and Bengio, 2010), b zero.
     """
@@ -91,10 +110,10 @@ def new_parameters(
         limit = np.sqrt(6 / (shape[-2] + shape[-1]))
         return rng.uniform(-limit, limit, shape).astype(E.dtype)
 
-    parameters = {"E": E}
-    for name, shape in (tables or {}).items():
-        parameters[name] = rng.normal(0, 0.1, shape).astype(E.dtype)
-    width = sum(table.shape[1] for table in parameters.values())
+    parameters, width = {"E": E}, E.shape[1]
+    for name, (rows, size, columns) in (tables or {}).items():
+        parameters[name] = rng.normal(0, 0.1, (rows, size)).astype(E.dtype)
+        width += size * columns
     n = (2 * options.window + 1) * width + dense
     for i, ((W, b), m) in enumerate(
         zip(layer_names(len(options.hidden)), options.hidden, strict=True)
@@ -114,14 +133,15 @@ def new_parameters(
     return parameters
 
 
-def feature_tables(options: FeatureOptions, lexicon: Lexicon) -> dict[str, tuple[int, int]]:
-    """Rows and size of every table beside the word vectors'."""
-    sizes = options.sizes()
-    shapes = {
-        f"E_{name}": (len(SPECIAL) + len(values), sizes[name])
-        for name, values in lexicon.values.items()
-    }
-    return shapes | {
-        f"E_{name}": (int(rows.max()) + 1, options.clusters)
-        for name, rows in lexicon.clusters.items()
-    }
+def feature_tables(options: FeatureOptions, lexicon: Lexicon) -> dict[str, tuple[int, int, int]]:
+    """Rows, size and columns of every table beside the word vectors'."""
+    first, sizes = len(SPECIAL), options.sizes()
+    tables = {name: (first + len(values), sizes[name]) for name, values in lexicon.values.items()}
+    for name, rows in lexicon.clusters.items():
+        tables[name] = int(rows.max()) + 1, options.clusters
+    for name, lists in lexicon.gazetteers.tables.items():
+        tables[name] = first + ROWS * len(lists), getattr(options, name)
+    if lexicon.buckets:
+        tables["ngrams"] = first + lexicon.buckets, options.ngrams
+    columns = {name: place.stop - place.start for name, place in lexicon.tables.items()}
+    return {f"E_{name}": (*shape, columns[f"E_{name}"]) for name, shape in tables.items()}

@@ -3,8 +3,10 @@
     manifest.json    what the folder is: format version, options, types, provenance, checkpoints
     words.txt        the words of the vector table, one a line; line i is row i + 1 (from 1)
     untouched.npy    vectors of the words that training never touches: written once, memory-mapped
-    features.json, cluster….npy, pretrained.npy    values and rows of a richer x, if there is one
+    features.json, gazetteers.json, cluster….npy, pretrained.npy    values, lists and rows of a
+                     richer x, if there is one
     epoch-7/         a checkpoint: one .npy per parameter (E, W, b, U)
+    fold-1-epoch-12/ the same of a model of the first pass
     epoch-7/optimizer/  the optimizer's state, in the last checkpoint only: what resuming needs
     metrics.jsonl, metrics.json    see ``training``
 
@@ -31,17 +33,20 @@ import numpy as np
 
 from nerwin import __version__
 from nerwin.config import Config, from_dict
+from nerwin.decoding import Calibration, Decision
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model, Parameters, layer_names
+from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
-from nerwin.text.vocabulary import Vocabulary
+from nerwin.text.vocabulary import SPECIAL, Vocabulary
 
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
 VERSION = 1
-_FILES = ("words.txt", "features.json", "untouched.npy", "pretrained.npy", "metrics.json*")
+_TEXTS = ("words.txt", "features.json", "gazetteers.json")
+_FILES = (*_TEXTS, "untouched.npy", "pretrained.npy", "metrics.json*")
 
 
 @dataclass
@@ -49,7 +54,9 @@ class Manifest:
     """The contents of manifest.json.
 
     files        what is written once, words.txt and so on: name -> shape, dtype, sha256
-    checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}
+    folds        the finished models of the first pass: {"folder", "epoch", "parameters"}
+    checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}, and
+                 {"decision", "calibration"} if it was tuned on dev
     best, last   names of checkpoints
     """
 
@@ -57,6 +64,7 @@ class Manifest:
     types: list[str]
     provenance: dict[str, Any]
     files: dict[str, Any] = field(default_factory=dict)
+    folds: list[dict[str, Any]] = field(default_factory=list)
     checkpoints: dict[str, Any] = field(default_factory=dict)
     best: str = ""
     last: str = ""
@@ -65,16 +73,20 @@ class Manifest:
     nerwin: str = __version__
 
 
-def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any]) -> Manifest:
-    """Make the folder, unless it is there already, and write what never changes."""
+def create(folder: Path, model: Model, manifest: Manifest) -> None:
+    """Make the folder, unless it is there already, and write what never changes; the manifest
+    gets to know of it, but is not written before there is a checkpoint.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        manifest = Manifest(config, list(model.types), provenance)
         lexicon = model.lexicon
         texts = {"words.txt": "\n".join(lexicon.vocabulary.words)}
         arrays = {"untouched.npy": model.untouched}
         if lexicon.values:
             texts["features.json"] = json.dumps(lexicon.values, ensure_ascii=False)
+        if tables := lexicon.gazetteers.tables:
+            lists = {table: [one.as_dict() for one in several] for table, several in tables.items()}
+            texts["gazetteers.json"] = json.dumps(lists, ensure_ascii=False)
         for name, rows in lexicon.clusters.items():
             arrays[f"{name}.npy"] = rows.astype(np.int16)
         if len(model.pretrained):
@@ -87,7 +99,6 @@ def create(folder: Path, model: Model, config: Config, provenance: dict[str, Any
     except BaseException:
         remove(folder)
         raise
-    return manifest
 
 
 def is_free(folder: Path) -> bool:
@@ -104,9 +115,10 @@ def check_replaceable(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a run's files, and its folder if nothing else is in it."""
-    checkpoints = ["epoch-1"]  # half-written, if there is no manifest
+    checkpoints = ["epoch-1", "fold-1-epoch-1"]  # half-written, if there is no manifest
     with contextlib.suppress(ConfigError, DataError):
-        checkpoints = list(read_manifest(folder).checkpoints)
+        manifest = read_manifest(folder)
+        checkpoints = [*manifest.checkpoints, *(fold["folder"] for fold in manifest.folds)]
     for checkpoint in checkpoints:
         shutil.rmtree(folder / checkpoint, ignore_errors=True)
     # The manifest last: as long as it is there, the rest is known to be a run's.
@@ -131,7 +143,9 @@ def save_checkpoint(
 
     Returns the new manifest; the old one is left as it was, in case writing fails.
     """
-    name = f"epoch-{epoch}"
+    fold = len(manifest.folds) + 1
+    in_fold = fold <= manifest.config.features.folds
+    name = f"fold-{fold}-epoch-{epoch}" if in_fold else f"epoch-{epoch}"
     target = folder / name
     shutil.rmtree(target, ignore_errors=True)  # left by a killed process
     target.mkdir()
@@ -167,6 +181,27 @@ def save_checkpoint(
     return manifest
 
 
+def close_fold(folder: Path, manifest: Manifest) -> Manifest:
+    """Note that a model of the first pass is finished: the last checkpoint holds it."""
+    last = manifest.checkpoints[manifest.last]
+    fold = {"folder": manifest.last, "epoch": last["epoch"], "parameters": last["parameters"]}
+    closed = replace(manifest, folds=[*manifest.folds, fold], checkpoints={}, best="", last="")
+    write_manifest(folder, closed)
+    shutil.rmtree(folder / manifest.last / "optimizer", ignore_errors=True)
+    return closed
+
+
+def save_tuning(folder: Path, manifest: Manifest, model: Model) -> Manifest:
+    """Add what was tuned on dev for the best checkpoint; the new manifest."""
+    best = manifest.checkpoints[manifest.best] | {
+        "decision": asdict(model.decision),
+        "calibration": asdict(model.calibration),
+    }
+    manifest = replace(manifest, checkpoints=manifest.checkpoints | {manifest.best: best})
+    write_manifest(folder, manifest)
+    return manifest
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace manifest.json, in one step."""
     write_file(folder / MANIFEST, json.dumps(asdict(manifest), indent=2))
@@ -191,10 +226,14 @@ def read_manifest(folder: Path) -> Manifest:
             raise DataError(f"{message}; this is {__version__}: update nerwin", path)
         fields["config"] = from_dict(fields["config"])
         manifest = Manifest(**fields)
-        for checkpoint in (manifest.best, manifest.last):
+        held = {fold["folder"]: fold["parameters"] for fold in manifest.folds}
+        if manifest.checkpoints or not manifest.folds:
+            for name in (manifest.best, manifest.last):
+                held[name] = manifest.checkpoints[name]["parameters"]
+        for name, parameters in held.items():
             expected = {"E", "U", *chain(*layer_names(len(manifest.config.model.hidden)))}
-            if not manifest.checkpoints[checkpoint]["parameters"].keys() >= expected:
-                raise DataError(f"{checkpoint} does not hold {', '.join(sorted(expected))}", path)
+            if not parameters.keys() >= expected:
+                raise DataError(f"{name} does not hold {', '.join(sorted(expected))}", path)
         return manifest
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
@@ -208,17 +247,29 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
     is not a run's, DataError if a file in it is missing or damaged.
     """
     manifest = read_manifest(folder)
+    trained = len(manifest.folds) == manifest.config.features.folds and manifest.checkpoints
+    if checkpoint == "best" and not trained:
+        raise ConfigError(
+            f"{folder}: not trained yet, only some of its first pass is; "
+            f"to go on: nerwin train --resume {folder}"
+        )
     name = manifest.best if checkpoint == "best" else manifest.last
     with _damage(folder / MANIFEST):
-        arrays = manifest.checkpoints[name]["parameters"]
-        parameters = {
-            p: _load_array(folder / name / f"{p}.npy", about) for p, about in arrays.items()
-        }
+        first = [_load_parameters(folder / f["folder"], f["parameters"]) for f in manifest.folds]
+        chosen = manifest.checkpoints[name] if name else {}
+        parameters = first[-1] if first else {}
+        if name:
+            parameters = _load_parameters(folder / name, chosen["parameters"])
         files = manifest.files
         text = _read(folder / "words.txt", files["words.txt"]["sha256"]).decode()
         values = {}
         if "features.json" in files:
             values = json.loads(_read(folder / "features.json", files["features.json"]["sha256"]))
+        lists: dict[str, list[EntityList]] = {}
+        if "gazetteers.json" in files:
+            stored = _read(folder / "gazetteers.json", files["gazetteers.json"]["sha256"])
+            for table, several in json.loads(stored).items():
+                lists[table] = [EntityList.from_dict(one) for one in several]
         clusters = {
             name.removesuffix(".npy"): _load_array(folder / name, about)
             for name, about in files.items()
@@ -228,16 +279,38 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
         pretrained = parameters["E"][:0]
         if "pretrained.npy" in files:
             pretrained = _load_array(folder / "pretrained.npy", files["pretrained.npy"])
-        lexicon = Lexicon(Vocabulary(text.split("\n") if text else []), values, clusters)
+        vocabulary = Vocabulary(text.split("\n") if text else [])
+        buckets = len(parameters["E_ngrams"]) - len(SPECIAL) if "E_ngrams" in parameters else 0
+        lexicon = Lexicon(vocabulary, values, clusters, lists, buckets)
         types = tuple(manifest.types)
-        return Model(manifest.config.model, types, lexicon, parameters, untouched, pretrained)
+        return Model(
+            manifest.config.model,
+            types,
+            lexicon,
+            parameters,
+            untouched,
+            pretrained,
+            first,
+            *_tuned(chosen),
+        )
+
+
+def _tuned(checkpoint: Mapping[str, Any]) -> tuple[Decision, Calibration]:
+    """What was tuned on dev for a checkpoint, if it was."""
+    decision = Decision(**checkpoint.get("decision", {}))
+    calibration = Calibration(**checkpoint.get("calibration", {}))
+    numbers = [*decision.thresholds.values(), decision.transitions, *asdict(calibration).values()]
+    if not all(isinstance(x, int | float) for x in numbers):
+        raise TypeError("what was tuned is not all numbers")
+    return decision, calibration
 
 
 def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:
     """The optimizer's state at the last checkpoint: parameter -> key -> array."""
     state: dict[str, State] = {}
     with _damage(folder / MANIFEST):
-        for name, about in manifest.checkpoints[manifest.last]["optimizer"].items():
+        last = manifest.checkpoints.get(manifest.last, {"optimizer": {}})
+        for name, about in last["optimizer"].items():
             parameter, key = name.rsplit(".", 1)
             path = folder / manifest.last / "optimizer" / f"{name}.npy"
             state.setdefault(parameter, {})[key] = _load_array(path, about)
@@ -266,6 +339,10 @@ def _save_array(path: Path, array: Array) -> dict[str, Any]:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
+
+
+def _load_parameters(folder: Path, held: Mapping[str, Any]) -> Parameters:
+    return {name: _load_array(folder / f"{name}.npy", about) for name, about in held.items()}
 
 
 def _load_array(path: Path, about: Mapping[str, Any], *, mapped: bool = False) -> Array:

@@ -15,7 +15,7 @@ from nerwin.records import Record
 from nerwin.text.tags import Spans
 from nerwin.text.tokenizer import offsets
 
-_LONG = 50_000  # tokens after which a document is cut in two
+_LONG = 50_000  # tokens, about, after which a document is cut in two
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +74,16 @@ class Block:
 
 def sees_documents(model: Model) -> bool:
     """Whether it matters to the model what one document is."""
-    return len(model.pretrained) > 0
+    return len(model.pretrained) > 0 or bool(model.first)
 
 
 def predict(model: Model, batches: Iterable[list[Record]], source: str = "") -> Iterator[Block]:
     """Find the entities of many records, one batch at a time; a document is never parted, unless
     it is very long.
     """
-    for records in _whole_documents(batches):
+    for records in _whole_documents(batches) if sees_documents(model) else batches:
+        if not records:
+            continue
         with threadpool_limits(1, "blas"):
             block = predict_block(model, records, source)
         yield block
@@ -93,13 +95,12 @@ def _whole_documents(batches: Iterable[list[Record]]) -> Iterator[list[Record]]:
     size = 0  # of the document so far
     for batch in batches:
         if not held and not any(record.goes_on for record in batch):
-            if batch:
-                yield batch
+            yield batch
             continue
         ends = 0  # records up to the end of the last whole document
         for record in batch:
             held.append(record)
-            size += len(record.words) + 1  # empty lines take memory too
+            size += 1 + len(record.words) + len(record.text) // 100  # what is no word takes memory
             if size >= _LONG:
                 record.goes_on = False
             if not record.goes_on:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import csv
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from nerwin.errors import ConfigError, DataError
 from nerwin.text.files import check_unicode, read_blocks
-from nerwin.text.tokenizer import sentence_starts, split_words
+from nerwin.text.tokenizer import split_words
 
 _BATCH = 1000  # records of a table or column file in a batch, at most
+_LONGEST = 1 << 18  # bytes of a line of text; a longer one makes several records
 _LONGEST_CELL = 1 << 24  # characters: a quote that is not closed must not swallow a long file
 _FIELD = re.compile(r"[^ \t]+")
 _TYPES = {dict: "an object", list: "a list", bool: "true or false", type(None): "null"}
@@ -32,6 +34,7 @@ class Record:
     words      its tokens, between which there is nothing but space
     sentences  where the sentences start: numbers of tokens, and their number at the end
     goes_on    whether its document goes on with the next record
+    cut        whether its line does, too: a line too long for one record
     fields     the JSON object that it came in, up to the closing brace; "" if in none
     """
 
@@ -39,6 +42,7 @@ class Record:
     words: list[str]
     sentences: list[int]
     goes_on: bool = False
+    cut: bool = False
     fields: str = ""
 
 
@@ -85,7 +89,8 @@ def documents_of(kind: str, wanted: str, *, stream: bool = False) -> str:
     -DOCSTART- lines, or the whole file.
 
     ``auto``: a text file is one document, and each line of a stream; of a column file, -DOCSTART-
-    parts them; all else has a document in each record. Raises ConfigError for what a kind has not.
+    parts them, or each sentence is one if there are none; all else has a document in each record.
+    Raises ConfigError for what a kind has not.
     """
     if wanted == "auto":
         return (
@@ -97,17 +102,8 @@ def documents_of(kind: str, wanted: str, *, stream: bool = False) -> str:
 
 
 def text_record(text: str, fields: str = "") -> Record:
-    """Raw text as a record, tokenized and split into sentences; a line's end ends a sentence."""
-    if "\n" not in text:
-        words = split_words(text)
-        return Record(text, words, sentence_starts(text, words), fields=fields)
-    record = Record(text, [], [0], fields=fields)
-    for line in text.split("\n"):
-        words = split_words(line)
-        before = len(record.words)
-        record.sentences += [before + start for start in sentence_starts(line, words)[1:]]
-        record.words += words
-    return record
+    """Raw text as a record, tokenized and split into sentences."""
+    return Record(text, *split_words(text), fields=fields)
 
 
 def tokens_record(words: list[str], text: str | None = None) -> Record:
@@ -120,17 +116,25 @@ def tokens_record(words: list[str], text: str | None = None) -> Record:
 
 
 def _read_text(file: BinaryIO, path: str, reading: Reading) -> Iterator[list[Record]]:
-    for lines in _lines(file, path, reading):
-        yield _joined([text_record(line) for _, line in lines], reading.documents)
+    return _read_lines(file, path, reading, text_record)
 
 
 def _read_tokenized(file: BinaryIO, path: str, reading: Reading) -> Iterator[list[Record]]:
-    for lines in _lines(file, path, reading):
-        yield _joined([_tokenized_record(line) for _, line in lines], reading.documents)
+    return _read_lines(file, path, reading, _tokenized_record)
+
+
+def _read_lines(
+    file: BinaryIO, path: str, reading: Reading, make: Callable[[str], Record]
+) -> Iterator[list[Record]]:
+    for lines, cut in _lines(file, path, reading, _LONGEST):
+        records = _joined([make(line) for _, line in lines], reading.documents)
+        if cut:
+            records[-1].goes_on = records[-1].cut = True
+        yield records
 
 
 def _read_jsonl(file: BinaryIO, path: str, reading: Reading) -> Iterator[list[Record]]:
-    for lines in _lines(file, path, reading):
+    for lines, _ in _lines(file, path, reading):
         batch = []
         for number, line in lines:
             if line.strip():
@@ -141,15 +145,20 @@ def _read_jsonl(file: BinaryIO, path: str, reading: Reading) -> Iterator[list[Re
         yield _joined(batch, reading.documents)
 
 
-def _lines(file: BinaryIO, path: str, reading: Reading) -> Iterator[list[tuple[int, str]]]:
-    """The lines of each block with their numbers, without those that could not be decoded."""
+def _lines(
+    file: BinaryIO, path: str, reading: Reading, longest: int = sys.maxsize
+) -> Iterator[tuple[list[tuple[int, str]], bool]]:
+    """The lines of each block with their numbers, without those that could not be decoded; and
+    whether the last one is cut.
+    """
     first = 1
-    for block in read_blocks(file, path, reading.encoding, escape=True):
+    for block, cut in read_blocks(file, path, reading.encoding, longest, escape=True):
         lines = list(enumerate(block, first))
-        first += len(block)
+        last = lines[-1]
+        first += len(block) - cut
         if not all(map(str.isascii, block)):
             lines = [line for line in lines if _is_sound(line, path, reading)]
-        yield lines
+        yield lines, cut and lines[-1:] == [last]
 
 
 def _is_sound(line: tuple[int, str], path: str, reading: Reading) -> bool:
@@ -226,8 +235,8 @@ def _taken(what: str, reading: Reading) -> str:
 class _Lines:
     """The lines of blocks, one by one; ``dry`` when the next one is still to be read."""
 
-    def __init__(self, blocks: Iterator[list[str]]) -> None:
-        self._blocks = blocks
+    def __init__(self, file: BinaryIO, path: str, encoding: str) -> None:
+        self._blocks = read_blocks(file, path, encoding, escape=True)
         self._left = 0
 
     @property
@@ -235,7 +244,7 @@ class _Lines:
         return not self._left
 
     def __iter__(self) -> Iterator[str]:
-        for block in self._blocks:
+        for block, _ in self._blocks:
             self._left = len(block)
             for line in block:
                 self._left -= 1
@@ -243,7 +252,7 @@ class _Lines:
 
 
 def _read_table(file: BinaryIO, path: str, reading: Reading) -> Iterator[list[Record]]:
-    lines = _Lines(read_blocks(file, path, reading.encoding, escape=True))
+    lines = _Lines(file, path, reading.encoding)
     rows = _rows((f"{line}\n" for line in lines), "\t" if reading.kind == "tsv" else ",")
     header: list[str] = []
     batch: list[Record] = []
@@ -305,13 +314,14 @@ def _check_header(header: list[str], path: str, number: int, reading: Reading) -
 
 
 def _read_conll(file: BinaryIO, path: str, reading: Reading) -> Iterator[list[Record]]:
-    from nerwin.text.corpus import read_sentences
+    from nerwin.text.corpus import parse_sentences, read_sentences
 
-    lines = _Lines(read_blocks(file, path, reading.encoding, escape=True))
+    lines = _Lines(file, path, reading.encoding)
     batch: list[Record] = []
     held: Record | None = None  # until it is known whether its document goes on
     column, report, encoding = reading.token_column, reading.report, reading.encoding
-    for sentence in read_sentences(lines, path, column, report=report, encoding=encoding):
+    read = read_sentences if reading.documents == "docstart" else parse_sentences
+    for sentence in read(lines, path, column, report=report, encoding=encoding):
         record = tokens_record(sentence.words)
         record.goes_on = reading.documents == "file"
         if reading.documents == "docstart":

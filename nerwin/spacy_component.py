@@ -6,6 +6,7 @@ nlp.add_pipe("nerwin", config={"model": "runs/demo"})
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from spacy.tokens import Doc
 from nerwin.prediction import Entity
 from nerwin.records import Record
 from nerwin.tagger import load
-from nerwin.text.tokenizer import sentence_starts
+from nerwin.text.tokenizer import split_sentences
 
 
 @Language.factory(
@@ -60,9 +61,12 @@ class Component:
 
 def _record(doc: Doc) -> Record:
     """spaCy's tokens, without those that are only space, in spaCy's sentences if it has any."""
-    words = [token.text for token in doc if not token.is_space]
+    tokens = [token for token in doc if not token.is_space]
+    words = [token.text for token in tokens]
     if not doc.has_annotation("SENT_START"):
-        return Record(doc.text, words, sentence_starts(doc.text, words))
+        places = [token.idx for token in tokens]
+        ends = {bisect_left(places, end) for _, end in split_sentences(doc.text)}
+        return Record(doc.text, words, sorted({0, *ends, len(words)}))
     starts = [0]
     for sentence in doc.sents:
         length = sum(not token.is_space for token in sentence)

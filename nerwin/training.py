@@ -4,14 +4,17 @@ A run's folder gets, beside the model (see ``modeldir``):
 
     metrics.jsonl   first {"config", "provenance"}, then one object an epoch:
                     epoch, loss (mean over the windows), learning_rate (at its end), seconds,
-                    tokens_per_second, dev (precision, recall, f1, support, accuracy, types)
-    metrics.json    at the end: epochs, best_epoch, seconds, dev and test (of the best epoch)
+                    tokens_per_second, dev (precision, recall, f1, support, accuracy, types);
+                    in a first pass, fold too, and no dev
+    metrics.json    at the end: epochs, best_epoch, seconds, dev and test (of the best epoch), and
+                    dev_as_trained and test_as_trained: before anything was tuned on dev
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections import Counter
@@ -23,26 +26,35 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from nerwin import modeldir
-from nerwin.batches import Batch, Batches
-from nerwin.config import Config, DataOptions, TrainingOptions
-from nerwin.engine.graph import backward
-from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, linear_decay
-from nerwin.engine.types import Array
+from nerwin import modeldir, tuning
+from nerwin.batches import Batches
+from nerwin.config import Config, DataOptions
+from nerwin.descent import Descent
+from nerwin.engine.optim import State
+from nerwin.engine.types import Array, Indices
 from nerwin.errors import ConfigError, NerwinError
-from nerwin.evaluation import Scores, evaluate
+from nerwin.evaluation import Scores, evaluate, measure, scores_of
+from nerwin.folds import answers, folds_of
 from nerwin.gold import Gold, read_gold
-from nerwin.initial import new_model
-from nerwin.model import Dropout, Model, parameter_nodes
+from nerwin.initial import fresh_parameters, new_model
+from nerwin.model import TRANSITIONS, Model
+from nerwin.text.gazetteers import EntityList, read_lists, training_lists
 from nerwin.text.vectors import load_vectors
 
-Progress = Callable[[int, int], None]  # windows done, windows in all epochs
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one time through the training data came to. ``best``: no epoch before had its dev F1."""
+    """What one time through the training data came to.
 
+    fold  the number of the model of the first pass that it belongs to, from 1; 0 for the model
+    best  no epoch before had its dev F1
+    """
+
+    fold: int
     number: int
     loss: float
     learning_rate: float
@@ -54,6 +66,7 @@ class Epoch:
     def as_dict(self) -> dict[str, Any]:
         """A line of metrics.jsonl."""
         return {
+            **({"fold": self.fold} if self.fold else {}),
             "epoch": self.number,
             "loss": self.loss,
             "learning_rate": self.learning_rate,
@@ -76,9 +89,12 @@ class Run:
         self.model = model
         self.manifest = manifest
         self.splits = splits
-        config, train = self.config, splits["train"]
-        self.optimizer = _make_optimizer(config.training)
-        self.batches = Batches(model, train, config.training)
+        self._folds: Indices = np.zeros(len(splits["train"].starts) - 1, np.intp)
+        if folds := self.config.features.folds:
+            rng = np.random.default_rng((self.config.training.seed, folds))
+            self._folds = folds_of(splits["train"], folds, rng)
+        self._descent: Descent | None = None
+        self._optimizer_state: dict[str, State] = {}
 
     @classmethod
     def start(cls, config: Config, folder: Path, *, overwrite: bool = False) -> Run:
@@ -105,9 +121,13 @@ class Run:
                 )
         if not types:
             raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
+        lists = _entity_lists(config, train)
         rng = np.random.default_rng(config.training.seed)
         words, vectors, sha256 = _words_and_vectors(config.data, train.words, rng)
-        model = new_model(config, types, train.words, words, vectors, rng)
+        model = new_model(config, types, train.words, words, vectors, rng, lists)
+        _count_transitions(model, train)
+        if config.model.tune and "dev" not in splits:
+            log.warning("model.tune: there is no dev file, so nothing is tuned")
         vocabulary = model.lexicon.vocabulary
         provenance = {
             **{name: gold.provenance() for name, gold in splits.items()},
@@ -118,10 +138,11 @@ class Run:
             },
             "coverage": vocabulary.coverage(train.words),
         }
+        run = cls(folder, model, modeldir.Manifest(config, list(types), provenance), splits)
         if overwrite and folder.exists():
             modeldir.remove(folder)
-        manifest = modeldir.create(folder, model, config, provenance)
-        return cls(folder, model, manifest, splits)
+        modeldir.create(folder, model, run.manifest)
+        return run
 
     def discard(self) -> None:
         """Remove the folder of a run of which no epoch was finished; there is nothing in it."""
@@ -145,8 +166,8 @@ class Run:
         if epochs is not None:
             manifest.config = replace(config, training=replace(config.training, epochs=epochs))
             modeldir.write_manifest(folder, manifest)
-        run = cls(folder, modeldir.load_model(folder, "last"), manifest, splits)
-        run.optimizer.state = modeldir.load_optimizer_state(folder, manifest)
+        run = cls(folder, modeldir.load_model(folder, "last").as_trained(), manifest, splits)
+        run._optimizer_state = modeldir.load_optimizer_state(folder, manifest)
         return run
 
     @property
@@ -155,8 +176,14 @@ class Run:
         return self.manifest.config
 
     @property
+    def fold(self) -> int:
+        """Which model of the first pass is trained, or comes next, from 1; 0: the model itself."""
+        trained = len(self.manifest.folds)
+        return trained + 1 if trained < self.config.features.folds else 0
+
+    @property
     def last_epoch(self) -> int:
-        """The last finished epoch, 0 before the first."""
+        """The last finished epoch of what is trained, 0 before the first."""
         last = self.manifest.checkpoints.get(self.manifest.last)
         return last["epoch"] if last else 0
 
@@ -171,26 +198,47 @@ class Run:
         """Whether all epochs are trained, or dev F1 has not risen for long enough."""
         options = self.config.training
         waited = self.last_epoch - self.best_epoch
-        return self.last_epoch >= options.epochs or 0 < options.patience <= waited
+        enough = self.last_epoch >= options.epochs or 0 < options.patience <= waited
+        return not self.fold and enough
 
-    def epochs(self, progress: Progress = lambda done, all: None) -> Iterator[Epoch]:
+    @property
+    def windows(self) -> tuple[int, int]:
+        """How many windows are trained, and how many there are in all folds and epochs."""
+        lengths = np.diff(self.splits["train"].starts)
+        n, epochs = int(lengths.sum()), self.config.training.epochs
+        folds = self.config.features.folds
+        sizes = [n - int(lengths[self._folds == fold].sum()) for fold in range(folds)] + [n]
+        trained = len(self.manifest.folds)
+        return (
+            epochs * sum(sizes[:trained]) + self.last_epoch * sizes[trained],
+            epochs * sum(sizes),
+        )
+
+    def epochs(self, progress: Progress = lambda windows: None) -> Iterator[Epoch]:
         """Train epoch after epoch, each saved before it is given, until the run is done.
 
-        The same options and data give the same bits again, on one machine: everything random in
-        an epoch comes from the seed and its number, and BLAS runs on one thread, which is also
-        the fastest for products of this size.
+        The models of a first pass come before the model itself. ``progress`` is told the number
+        of windows after each batch.
         """
         self._open_metrics()
         while not self.done:
-            with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
-                epoch = self._epoch(self.last_epoch + 1, progress)
-            yield epoch
+            if self._descent is None:
+                self._descent = self._begin()
+            yield self._epoch(self._descent, progress)
 
     def finish(self) -> dict[str, Any]:
-        """Measure the best epoch on dev and test, and write metrics.json; its contents."""
-        model = (
-            self.model if self.best_epoch == self.last_epoch else modeldir.load_model(self.folder)
+        """Tune the best epoch on dev, measure it on dev and test before and after, and write
+        metrics.json; its contents.
+        """
+        trained = (
+            self.model
+            if self.best_epoch == self.last_epoch
+            else modeldir.load_model(self.folder).as_trained()
         )
+        model, dev = trained, self.splits.get("dev")
+        if dev:
+            model = tuning.fit(trained, dev, scores_of(trained, dev))
+            self.manifest = modeldir.save_tuning(self.folder, self.manifest, model)
         metrics: dict[str, Any] = {
             "epochs": self.last_epoch,
             "best_epoch": self.best_epoch,
@@ -198,61 +246,60 @@ class Run:
         }
         for name in ("dev", "test"):
             gold = self.splits.get(name)
-            metrics[name] = evaluate(model, gold).as_dict() if gold else None
-        if "dev" in self.splits and self.config.features.documents:
-            alone = evaluate(model, self.splits["dev"].alone())
+            metrics[name] = metrics[f"{name}_as_trained"] = None
+            if gold:
+                S = scores_of(trained, gold)
+                metrics[name] = measure(model, gold, S).as_dict()
+                metrics[f"{name}_as_trained"] = measure(trained, gold, S).as_dict()
+        if dev and self.config.features.documents:
+            alone = evaluate(model, dev.alone())
             metrics["dev_sentences_alone"] = alone.as_dict()
         modeldir.write_file(self.folder / "metrics.json", json.dumps(metrics, indent=2))
         return metrics
 
-    def _epoch(self, number: int, progress: Progress) -> Epoch:
-        began = time.perf_counter()
-        options = self.config.training
-        n = len(self.batches)
-        rng = np.random.default_rng((options.seed, number))
-        dropout = None
-        if options.dropout or options.dropout_hidden:
-            dropout = Dropout(rng, options.dropout, options.dropout_hidden)
-        total, done = 0.0, 0
-        rate = options.learning_rate
-        for batch in self.batches.epoch(rng):
-            if options.schedule == "linear":
-                share = ((number - 1) * n + done) / (options.epochs * n)
-                rate = options.learning_rate * linear_decay(share)
-            size = len(batch.labels)
-            total += size * self._step(batch, rate, dropout)
-            done += size
-            progress((number - 1) * n + done, options.epochs * n)
-        seconds = time.perf_counter() - began
-        mean = total / n
-        finite = all(np.isfinite(value).all() for value in self.model.parameters.values())
-        if not np.isfinite(mean) or not finite:
-            raise NerwinError(
-                f"epoch {number}: training diverged (loss {mean:g}); try a smaller --learning-rate"
-            )
-        dev = evaluate(self.model, self.splits["dev"]) if "dev" in self.splits else None
-        best = self._best_f1() is None or dev is None or dev.overall.f1 > self._best_f1()
-        epoch = Epoch(number, mean, rate, seconds, n / seconds, dev, best)
-        self._save(epoch)
-        return epoch
+    def _begin(self) -> Descent:
+        """Begin to train, or go on with, a model of the first pass or the model itself."""
+        config, train, fold = self.config, self.splits["train"], self.fold
+        model = replace(self.model, first=[]) if fold else self.model
+        seen = None
+        if model.first:
+            with threadpool_limits(1, "blas"):
+                seen = answers(model, train, self._folds)
+        batches = Batches(model, train, config.training, seen)
+        if fold:
+            batches = batches.of(np.flatnonzero(self._folds != fold - 1))
+        seed = (config.training.seed, fold) if fold else (config.training.seed,)
+        if self.manifest.folds and not self.last_epoch:
+            rng = np.random.default_rng((config.training.seed, len(self.manifest.folds)))
+            model.parameters = fresh_parameters(model, config.features, batches.dense.width, rng)
+            _count_transitions(model, train)
+        descent = Descent(model, batches, config.training, seed)
+        descent.optimizer.state = self._optimizer_state
+        self._optimizer_state = {}
+        return descent
 
-    def _step(self, batch: Batch, rate: float, dropout: Dropout | None) -> float:
-        """One batch: forward, backward, and a step of every parameter. Returns the batch's loss."""
-        model = self.model
-        nodes = parameter_nodes(model.parameters, model.options)
-        J = model.loss(nodes, batch.inputs, batch.labels, batch.starts, dropout)
-        gradients = backward(J)
-        for name, node in nodes.items():
-            if node in gradients:
-                own = rate * self.config.training.vectors_rate if name == "E" else rate
-                self.optimizer.update(name, model.parameters[name], gradients[node], own)
-        return float(J.value)
+    def _epoch(self, descent: Descent, progress: Progress) -> Epoch:
+        began = time.perf_counter()
+        number, fold = self.last_epoch + 1, self.fold
+        loss, rate = descent.epoch(number, progress)
+        seconds = time.perf_counter() - began
+        dev = self.splits.get("dev")
+        scores = evaluate(self.model, dev) if dev and not fold else None
+        best = self._best_f1() is None or scores is None or scores.overall.f1 > self._best_f1()
+        speed = len(descent.batches) / seconds
+        epoch = Epoch(fold, number, loss, rate, seconds, speed, scores, best)
+        self._save(epoch, descent)
+        if fold and number >= self.config.training.epochs:
+            self.manifest = modeldir.close_fold(self.folder, self.manifest)
+            self.model.first.append(descent.model.parameters)
+            self._descent = None
+        return epoch
 
     def _best_f1(self) -> Any:
         best = self.manifest.checkpoints.get(self.manifest.best)
         return best["dev_f1"] if best else None
 
-    def _save(self, epoch: Epoch) -> None:
+    def _save(self, epoch: Epoch, descent: Descent) -> None:
         with self._metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(epoch.as_dict()) + "\n")
             file.flush()
@@ -262,8 +309,8 @@ class Run:
             self.manifest,
             epoch=epoch.number,
             dev_f1=epoch.dev.overall.f1 if epoch.dev else None,
-            parameters=self.model.parameters,
-            optimizer=self.optimizer.state,
+            parameters=descent.model.parameters,
+            optimizer=descent.optimizer.state,
             best=epoch.best,
         )
 
@@ -277,7 +324,8 @@ class Run:
             return []
         lines = self._metrics_path.read_text(encoding="utf-8").split("\n")[1:]
         epochs = []
-        for line in lines[: self.last_epoch]:
+        trained = sum(fold["epoch"] for fold in self.manifest.folds) + self.last_epoch
+        for line in lines[:trained]:
             with contextlib.suppress(ValueError):  # cut off by a power cut
                 epochs.append(json.loads(line))
         return epochs
@@ -289,6 +337,16 @@ class Run:
         modeldir.write_file(self._metrics_path, "".join(json.dumps(x) + "\n" for x in lines))
 
 
+def _count_transitions(model: Model, train: Gold) -> None:
+    """Add the scores of transitions in training data, if they may be of use: a CRF learns its
+    own.
+    """
+    if model.options.tune and model.options.loss != "crf":
+        coded = model.labels.encode(train.spans, train.starts)
+        counted = model.labels.counted_transitions(coded, train.starts)
+        model.parameters |= zip(TRANSITIONS, counted, strict=True)
+
+
 def _with_absolute_paths(config: Config) -> Config:
     """So that the run can be resumed from any folder."""
     paths = {
@@ -296,7 +354,8 @@ def _with_absolute_paths(config: Config) -> Config:
         for name in ("train", "dev", "test")
         if getattr(config.data, name)
     }
-    return replace(config, data=replace(config.data, **paths))
+    gazetteer = tuple(f"{n}={os.path.abspath(path)}" for n, path in config.data.gazetteers())
+    return replace(config, data=replace(config.data, **paths, gazetteer=gazetteer))
 
 
 def _read_splits(config: Config) -> dict[str, Gold]:
@@ -325,9 +384,15 @@ def _words_and_vectors(
     return words, rng.normal(0, 0.1, (len(words), options.dimensions)).astype(np.float32), ""
 
 
-def _make_optimizer(options: TrainingOptions) -> Optimizer:
-    if options.optimizer == "adam":
-        return Adam(options.l2)
-    if options.optimizer == "adagrad":
-        return AdaGrad(options.l2)
-    return SGD(options.momentum, options.l2)
+def _entity_lists(config: Config, train: Gold) -> dict[str, list[EntityList]]:
+    """The lists that the options ask for, under the option of their size."""
+    files = config.data.gazetteers()
+    for _, path in files:
+        if not Path(path).exists():
+            raise ConfigError(f"{path}: no such file")
+    lists = {}
+    if files and config.features.lists:
+        lists["lists"] = read_lists(files, config.data.encoding)
+    if config.features.train_lists:
+        lists["train_lists"] = training_lists(train.words, train.spans, train.starts, train.own)
+    return lists

@@ -20,7 +20,9 @@ from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.initial import new_parameters
 from nerwin.model import ACTIVATIONS, Dropout, Inputs, Model
+from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
+from nerwin.text.ngrams import Bags
 from nerwin.text.vocabulary import PADDING, SPECIAL, Vocabulary
 
 _SEED = 0
@@ -94,6 +96,11 @@ def op_examples(
         (ops.maximum, (N(3, 4), N(3, 4)), {}),
         (ops.total, (N(3, 4),), {}),
         (ops.lookup, (N(7, 3),), {"rows": np.array([[0, 2, 2], [5, 2, 0]])}),
+        (
+            ops.bag,
+            (N(7, 3),),
+            {"rows": np.array([0, 2, 2, 5, 2, 0]), "starts": np.array([0, 1, 4, 6])},
+        ),
         (ops.concatenate, (N(2, 5, 3),), {}),
         (ops.concatenate, (N(2, 5, 3), N(2, 4), N(2, 1)), {}),
         (ops.affine, (N(5, 4), N(4, 3), N(3)), {}),
@@ -193,13 +200,13 @@ def model_cases() -> Iterator[Case]:
 
 
 def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Case:
-    """A model on made-up windows; a rich one has a second table, dense numbers and dropout."""
+    """A model on made-up windows; a rich one has more tables, dense numbers and dropout."""
     rows = np.array(
         [[1, 1, 2, 3, 2], [1, 2, 3, 2, 4], [2, 3, 2, 4, 1], [4, 4, 4, 4, 4], [0, 7, 0, 1, 1]]
     )
     rng = np.random.default_rng(_SEED)
     coding = Labels(_TYPES, options.tags)
-    tables = {"E_shape": (5, 2)} if rich else {}
+    tables = {"E_shape": (5, 2, 1), "E_lists": (9, 2, 2), "E_ngrams": (7, 2, 1)} if rich else {}
     dense = rng.normal(size=(len(rows), 3 if rich else 0))
     E = rng.normal(size=(9, 3))
     parameters = new_parameters(E, coding, options, rng, tables, dense.shape[1])
@@ -211,13 +218,18 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     # One sentence of three words, O B-PER E-PER, and one of two, O S-LOC; as IO, O PER PER O LOC.
     labels = np.array([0, 9, 11, 0, 4] if options.tags == "BIOES" else [0, 3, 3, 0, 1])
     values = {"shape": ["Xx", "xx", "dd"]} if rich else {}
-    lexicon = Lexicon(Vocabulary([f"word{i}" for i in range(len(E) - len(SPECIAL))]), values)
+    lists = {"lists": [EntityList("PER", {}), EntityList("LOC", {})]} if rich else {}
+    vocabulary = Vocabulary([f"word{i}" for i in range(len(E) - len(SPECIAL))])
+    lexicon = Lexicon(vocabulary, values, lists=lists, buckets=5 * rich)
     model = Model(options, _TYPES, lexicon, parameters, E[:0], E[:0])
-    columns = [rows, rows % 5] if rich else [rows]
-    inputs = Inputs(np.stack(columns, axis=-1), dense)
+    columns = [rows, rows % 5, rows, rows % 3 + 2, rows] if rich else [rows]
+    bags = Bags(
+        np.array([0, 1, 2, 3, 2, 2, 5, 6, 3, 6, 4, 4]), np.array([0, 1, 2, 4, 7, 9, 10, 11, 12])
+    )
+    inputs = Inputs(np.stack(columns, axis=-1), dense, bags)
 
     def loss(nodes: Mapping[str, Node]) -> Node:
-        dropout = Dropout(np.random.default_rng(_SEED), 0.4, 0.5) if rich else None
+        dropout = Dropout(np.random.default_rng(_SEED), 0.4, 0.3, 0.5) if rich else None
         return model.loss(nodes, inputs, labels, np.array([0, 3, 5]), dropout)
 
     return Case(f"model {title}", loss, parameters, _touched(rows, options))
@@ -238,14 +250,16 @@ def trained_case(model: Model, gold: Gold) -> Case:
     last = int(np.searchsorted(gold.starts, gold.starts[first] + _BATCH))
     starts = gold.starts[first : last + 1]
     batch = np.arange(starts[0], starts[-1])
-    dense = model.document_features(gold.words, gold.starts, gold.documents)[batch]
-    rows, E = model.local_table(model.windows(gold.words, gold.starts)[batch])
+    dense = model.dense(gold.words, gold.starts, gold.documents)[batch]
+    windows = model.windows(gold.words, gold.starts)
+    rows, E = model.local_table(windows[batch], model.parameters["E"])
     touched = _touched(rows[..., 0], model.options)
     others = model.parameters["E"][: len(touched)]  # rows that no window points to
     parameters = model.parameters | {"E": np.concatenate((E, others))}
 
     def loss(nodes: Mapping[str, Node]) -> Node:
-        return model.loss(nodes, Inputs(rows, dense), labels[batch], starts - starts[0])
+        inputs = Inputs(rows, dense, windows.bags)
+        return model.loss(nodes, inputs, labels[batch], starts - starts[0])
 
     return Case(
         f"trained model, {len(batch)} windows of {Path(gold.path).name}",

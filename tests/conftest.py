@@ -31,6 +31,7 @@ RICH = [
     ("training", "optimizer", "adam"),
     ("training", "learning_rate", 0.01),
     ("training", "dropout", 0.3),
+    ("training", "dropout_dense", 0.2),
     ("training", "dropout_hidden", 0.3),
     ("training", "word_dropout", 0.05),
     ("training", "document_dropout", 0.1),

@@ -63,8 +63,8 @@ def test_word_dropout_makes_words_unknown_and_nothing_else(run):
 def test_document_dropout_shows_some_words_only_their_sentence(run):
     train = run.splits["train"]
     batches, _ = all_batches(run, document_dropout=0.5)
-    alone = run.model.document_features(train.words, train.starts, train.alone().documents)
-    whole = run.model.document_features(train.words, train.starts, train.documents)
+    alone = run.model.dense(train.words, train.starts, train.alone().documents)[:]
+    whole = run.model.dense(train.words, train.starts, train.documents)[:]
     order = np.random.default_rng(0).permutation(len(batches))
     batch = next(batches.epoch(np.random.default_rng(0)))
     mine = order[: len(batch.labels)]

@@ -21,6 +21,7 @@ from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
 from nerwin.config import SECTIONS
 from nerwin.resources import shipped
+from nerwin.text import inline
 
 DEV = str(shipped("data/demo/dev.conll"))
 TEST = str(shipped("data/demo/test.conll"))
@@ -165,6 +166,15 @@ def test_resume_takes_epochs_and_nothing_else(tmp_path: Path) -> None:
     assert "best epoch" in result.output
 
 
+def test_train_tells_what_was_tuned(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = nerwin("train", *SMALL, "--tune", "--epochs", 8, "-o", run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    before, after = (100 * metrics[key]["f1"] for key in ("dev_as_trained", "dev"))
+    assert f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds LOC " in result.output
+    assert "weight of transitions 0" in result.output
+
+
 def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> None:
     args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
     with subprocess.Popen(
@@ -229,7 +239,45 @@ def test_predict_json_lines_have_exact_offsets(trained: Path) -> None:
         for entity in record["entities"]:
             assert list(entity) == ["start", "end", "text", "type", "score"]
             assert record["text"][entity["start"] : entity["end"]] == entity["text"]
-            assert 0.5 <= entity["score"] <= 1
+            assert 0 <= entity["score"] <= 1
+
+
+@pytest.mark.parametrize("kind", ["text", "tokenized"])
+def test_a_line_too_long_for_one_record_comes_in_pieces(trained: Path, kind: str) -> None:
+    long = f"Zoë met Kofi Annan in New York . {'x' * 2000} " * 400
+    text = f"Berlin .\n{long}\nParis\n"
+    in_json = nerwin("predict", trained, "-", "-i", kind, "--format", "jsonl", input=text).stdout
+    records = [json.loads(line) for line in in_json.splitlines()]
+    cut = [record.get("cut", False) for record in records]
+    assert "".join(r["text"] + "\n" * (not r.get("cut", False)) for r in records) == text
+    assert sum(cut) >= 1
+    for record in records:
+        for entity in record["entities"]:
+            assert record["text"][entity["start"] : entity["end"]] == entity["text"]
+    marked = nerwin("predict", trained, "-", "-i", kind, "--format", "inline", input=text).stdout
+    assert [inline.parse(line)[0] for line in marked.splitlines()] == text.splitlines()
+    columns = nerwin("predict", trained, "-", "-i", kind, input=text).stdout
+    assert [line.split("\t")[0] for line in columns.split("\n") if line] == text.split()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_memory_does_not_grow_with_the_length_of_a_line(trained: Path) -> None:
+    def peak(megabytes: int) -> int:
+        """MiB of a process that has read so much without a newline."""
+        with subprocess.Popen(
+            [*NERWIN, "predict", str(trained), "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdin is not None
+            for _ in range(megabytes):
+                process.stdin.write((b"x" * 999 + b" ") * 1000)
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            process.stdin.close()
+        assert process.returncode == 0
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) // 1024
+
+    assert peak(60) < peak(4) + 25
 
 
 def test_all_formats_tell_of_the_same_entities(trained: Path) -> None:
@@ -281,6 +329,8 @@ def test_predict_and_evaluate_agree(
     both.write_text("\n".join(merged))
     columns = json.loads(nerwin("evaluate", both, "--json").stdout)
     model = json.loads(nerwin("evaluate", run, TEST, "--json").stdout)
+    assert columns.pop("calibration_error") is None  # tags have no scores
+    assert 0 < model.pop("calibration_error") < 0.5
     assert columns == model
     assert model["f1"] > 0
 
@@ -462,6 +512,7 @@ def test_evaluate_prints_percent_and_json_fractions(trained: Path) -> None:
     fractions = json.loads(nerwin("evaluate", trained, TEST, "--json").stdout)
     table = nerwin("evaluate", trained, TEST).stdout
     assert f"{100 * fractions['f1']:.2f}" in table
+    assert f"scores {100 * fractions['calibration_error']:.2f}%" in table
     assert set(fractions["types"]) == {"PER", "LOC", "ORG", "MISC"}
     metrics = json.loads((trained / "metrics.json").read_text())
     assert fractions == metrics["dev"]

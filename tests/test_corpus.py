@@ -52,7 +52,7 @@ def test_layouts_of_one_corpus(corpus, content: str) -> None:
     read = corpus(content)
     assert sentences(read) == TWO
     assert read.tags == [["B-PER", "I-PER", "O"]]
-    assert read.documents.tolist() == [0, 2]
+    assert read.documents.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,19 @@ def test_docstart_opens_documents_and_ends_sentences(corpus) -> None:
 
 def test_sentences_before_the_first_docstart_are_a_document(corpus) -> None:
     assert corpus("a O\n\n-DOCSTART- O\n\nb O\n").documents.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("before", "documents"), [(999, [0, 999, 1001]), (1000, [*range(1001), 1002])]
+)
+def test_documents_are_marked_early_or_each_sentence_is_one(corpus, before, documents) -> None:
+    content = "a O\n\n" * before + "-DOCSTART- O\n\nb O\n\nc O\n\n"
+    assert corpus(content).documents.tolist() == documents
+
+
+@pytest.mark.parametrize("end", ["", "-DOCSTART- O\n"])
+def test_without_marked_documents_each_sentence_is_one(corpus, end) -> None:
+    assert corpus("a O\n\nb O\nc O\n\nd O\n\n" + end).documents.tolist() == [0, 1, 2, 3]
 
 
 def test_a_hash_with_a_tag_is_a_token(corpus) -> None:

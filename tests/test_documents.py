@@ -2,9 +2,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerwin.text.documents import document_features, width
+from nerwin.text.documents import DocumentFeatures, width
 
 D = 2
+
+
+def document_features(*arguments):
+    return DocumentFeatures(*arguments)[:]
 
 
 def naive(words, vectors, starts, documents):

@@ -119,10 +119,16 @@ def oracle(kinds: list[int], types: tuple[str, ...], chosen: tuple[str, ...] = (
     """A model that is sure of the given type of each token; −1: of none."""
     labels = Labels(types, "IO")
 
-    def predict(words, starts, documents):
-        return Decoded(labels.decode(np.array(kinds) + 1, starts), np.empty(0))
+    def decode(S, starts):
+        spans = labels.decode(np.array(kinds) + 1, starts)
+        return Decoded(spans, np.ones(len(spans)))
 
-    return SimpleNamespace(options=ModelOptions(types=chosen), types=types, predict=predict)
+    return SimpleNamespace(
+        options=ModelOptions(types=chosen),
+        types=types,
+        scores=lambda words, starts, documents: None,
+        decode=decode,
+    )
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def make_lexicon():
 
 def test_a_token_has_a_row_in_every_table():
     lexicon = make_lexicon()
-    assert lexicon.tables == ["E", "E_capitals", "E_prefix2", "E_cluster2"]
+    assert list(lexicon.tables) == ["E", "E_capitals", "E_prefix2", "E_cluster2"]
     tokens = ["the", "Paris", "Rome", "XX", "the"]
     expected = [[2, 2, 0, 2], [3, 3, 2, 3], [4, 3, 0, 3], [0, 0, 0, 0], [2, 2, 0, 2]]
     assert lexicon.rows(tokens).tolist() == expected

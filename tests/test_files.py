@@ -41,9 +41,39 @@ def expected_lines(data: bytes) -> list[str]:
 @example("\n\n\n", False, 1)
 def test_lines_do_not_depend_on_the_size_of_a_read(text: str, bom: bool, size: int) -> None:
     data = BOM * bom + text.encode()
-    blocks = list(read_blocks(io.BytesIO(data), "x", size=size))
+    blocks = [lines for lines, _ in read_blocks(io.BytesIO(data), "x", size=size)]
     assert list(chain(*blocks)) == expected_lines(data) == list(read_lines(io.BytesIO(data), "x"))
     assert all(blocks)
+
+
+@given(texts, st.booleans(), st.integers(4, 12), st.integers(1, 7))
+@example("aaaaé aaaé\r\n", True, 4, 3)
+@example("\ufeff" * 9, True, 4, 7)
+@example("字\r\r\r\r字\r\n", False, 4, 1)
+def test_the_pieces_of_long_lines_are_the_lines(
+    text: str, bom: bool, longest: int, size: int
+) -> None:
+    data = BOM * bom + text.encode()
+    lines = [""]
+    for block, goes_on in read_blocks(io.BytesIO(data), "x", "utf-8", longest, size):
+        assert len(block) == 1 or not goes_on
+        assert all(len(line.encode()) <= longest + size + len(BOM) for line in block)
+        lines[-1] += block[0]
+        lines += block[1:]
+        if not goes_on:
+            lines.append("")
+    assert lines.pop() == ""
+    assert lines == expected_lines(data)
+
+
+def test_long_lines_are_cut_after_white_space_or_between_characters() -> None:
+    def pieces(text: str, encoding: str) -> list[str]:
+        file = io.BytesIO(text.encode(encoding))
+        return [block[0] for block, _ in read_blocks(file, "x", encoding, longest=6, size=3)]
+
+    assert pieces("ab cd\tefg hi jk\n", "utf-8") == ["ab cd\t", "efg hi ", "jk"]
+    for encoding in ("utf-8", "gb18030", "shift-jis"):
+        assert "".join(pieces("字" * 20, encoding)) == "字" * 20
 
 
 @given(st.lists(st.sampled_from(["a", "é", "\n", "\r\n"]), max_size=12), st.integers(1, 7))
@@ -52,7 +82,7 @@ def test_the_line_of_a_wrong_byte_does_not_depend_on_the_size_of_a_read(
 ) -> None:
     text = "".join(before)
     with pytest.raises(DataError, match=f"^x:{text.count(chr(10)) + 1}: byte 0xff is not utf-8"):
-        list(read_blocks(io.BytesIO(text.encode() + b"\xff\nmore\n"), "x", size=size))
+        list(read_blocks(io.BytesIO(text.encode() + b"\xff\nmore\n"), "x", "utf-8", 5, size))
 
 
 def test_a_pipe_that_stays_open_gives_each_line_at_once() -> None:
@@ -104,7 +134,7 @@ def test_a_pipe_is_uncompressed_too_and_stays_open(packer: str) -> None:
 
 def test_bytes_that_are_no_text_can_be_found_line_by_line() -> None:
     data = "é\nschön\n".encode() + b"no \xff\n" + "字".encode()
-    lines = list(chain(*read_blocks(io.BytesIO(data), "x", escape=True)))
+    lines = list(chain(*(block for block, _ in read_blocks(io.BytesIO(data), "x", escape=True))))
     for number, line in enumerate(lines, 1):
         if number != 3:
             check_unicode(line, "x", number, "utf-8")
@@ -149,7 +179,7 @@ def test_damaged_files_are_named(tmp_path: Path, data: bytes) -> None:
 def test_encodings_that_keep_line_ends(encoding: str) -> None:
     known_encoding(encoding)
     data = "a\r\n".encode(encoding) + "é字"[encoding[0].lower() in "gs" :][:1].encode(encoding)
-    assert next(read_blocks(io.BytesIO(data), "x", encoding, 1)) == ["a"]
+    assert next(read_blocks(io.BytesIO(data), "x", encoding, size=1)) == (["a"], False)
 
 
 @pytest.mark.parametrize("encoding", ["utf-9", "", "hex", "rot13", "ütf"])

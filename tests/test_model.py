@@ -213,7 +213,7 @@ def test_vectors_of_rows_in_training_and_of_untouched_ones():
 def test_a_local_table_holds_the_rows_that_occur_and_renumbers_windows_for_it(rows):
     model = make_model()
     rows = np.array(rows, np.int32)[..., None]
-    local, E = model.local_table(rows)
+    local, E = model.local_table(rows, model.parameters["E"])
     table = np.concatenate((model.parameters["E"], model.untouched))
     assert local.shape == rows.shape
     np.testing.assert_array_equal(E[local[..., 0]], table[rows[..., 0]])

@@ -108,6 +108,11 @@ def test_the_float32_gradient_is_near_the_float64_gradient(op, inputs, constants
 # --- forward, against loops and plain formulas --------------------------------------------------
 
 
+def naive_bag(E, rows, starts):
+    bags = [rows[a:b] for a, b in pairwise(starts)]
+    return np.array([sum(E[row] for row in bag) / len(bag) for bag in bags])
+
+
 def naive_lookup(E, rows):
     return np.array([[E[r] for r in window] for window in rows])
 
@@ -154,6 +159,7 @@ FORWARD = {
     "maximum": lambda X, Y: np.where(X > Y, X, Y),
     "total": lambda X: math.fsum(X.ravel()),
     "lookup": naive_lookup,
+    "bag": naive_bag,
     "concatenate": naive_concatenate,
     "affine": naive_affine,
     "grouped_affine": naive_grouped_affine,

@@ -180,7 +180,7 @@ def test_the_first_step_of_a_rare_row_has_about_the_size_of_the_rate(optimizer, 
 def test_momentum_is_none_unless_asked_for():
     rule = SGD()
     rule.update("W", np.ones(3), np.ones(3), RATE)
-    assert rule.state == {}
+    assert rule.state == {"W": {}}
 
 
 def test_the_rate_decays_linearly_from_all_of_it_towards_none():

@@ -53,13 +53,19 @@ def test_a_text_is_the_same_in_json_lines_and_in_tables(values: list[str]) -> No
         assert not reports
 
 
-@given(st.lists(st.text(st.sampled_from("ab.!? é"), max_size=12), max_size=5))
-def test_lines_of_a_text_are_sentences_as_lines_of_a_file_are(lines: list[str]) -> None:
-    together = text_record("\n".join(lines))
-    apart = [text_record(line) for line in lines]
-    assert together.words == [word for record in apart for word in record.words]
-    lengths = [np.diff(record.sentences).tolist() for record in apart]
-    assert np.diff(together.sentences).tolist() == [n for part in lengths for n in part]
+@given(st.text(st.sampled_from("a\xe9\xff字 \n"), max_size=40), st.integers(4, 9))
+def test_long_lines_come_in_pieces_and_bad_ones_are_left_out(text: str, longest: int) -> None:
+    lines = [line.encode().replace(b"\xc3\xbf", b"\xff") for line in text.split("\n")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "_LONGEST", longest)
+        got, reports = read(b"\n".join(lines))
+    told = {int(report.split(":")[1]) for report in reports}
+    bad = {i for i, line in enumerate(lines, 1) if b"\xff" in line}
+    assert told == bad
+    if not bad:
+        whole = "".join(r.text + "\n" * (not r.cut) for r in got)
+        assert whole.removesuffix("\n") == text.removesuffix("\n")
+    assert all(r.goes_on == r.cut for r in got)
 
 
 def test_a_json_object_is_kept_character_by_character() -> None:

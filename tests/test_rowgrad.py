@@ -35,6 +35,18 @@ def test_scatter_is_add_at(example):
 
 
 @settings(deadline=None)
+@given(tables(), st.data())
+def test_a_value_of_several_rows_goes_to_each(example, data):
+    shape, [(rows, values)] = example
+    cuts = data.draw(st.lists(st.integers(0, len(rows)), max_size=len(values)).map(sorted))
+    starts = np.array([0, *cuts, len(rows)])
+    values = np.resize(values, (len(cuts) + 1, shape[1]))
+    each = np.repeat(values, np.diff(starts), axis=0)
+    gradient = RowGrad.scatter(rows, values, shape[0], starts)
+    np.testing.assert_array_equal(gradient.dense(), summed(shape, rows, each))
+
+
+@settings(deadline=None)
 @given(tables())
 def test_scatter_keeps_each_touched_row_once_in_order(example):
     shape, [(rows, values)] = example

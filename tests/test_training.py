@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -10,10 +11,12 @@ from conftest import RICH, SMALL
 from threadpoolctl import threadpool_info
 
 from nerwin import modeldir
+from nerwin.batches import Batches
 from nerwin.config import Config, load_config
 from nerwin.engine.graph import backward
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.errors import ConfigError, DataError, NerwinError
+from nerwin.folds import answers, folds_of
 from nerwin.model import parameter_nodes, vectors_of
 from nerwin.resources import shipped
 from nerwin.training import Run
@@ -129,15 +132,83 @@ def test_a_rich_model_learns_resumes_and_is_read_back_to_the_bit(tmp_path: Path,
     assert "dev_sentences_alone" in resumed.finish()
 
 
+TWO_PASSES = [*SMALL, *RICH, ("features", "folds", 2), ("training", "epochs", 2)]
+
+
+@pytest.mark.parametrize("loss", ["logistic", "softmax", "crf"])
+def test_two_passes_stopped_after_every_epoch_are_the_same_to_the_bit(
+    tmp_path: Path, loss: str
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = load_config(overrides=[*TWO_PASSES, ("model", "loss", loss)])
+    run = train(whole, options)
+    assert run.windows[0] == run.windows[1]
+    places = []
+    for epoch in Run.start(options, parts).epochs():
+        places.append((epoch.fold, epoch.number))
+        break
+    for _ in range(20):
+        for epoch in (resumed := Run.resume(parts)).epochs():
+            places.append((epoch.fold, epoch.number))
+            break
+    assert places == [(1, 1), (1, 2), (2, 1), (2, 2), (0, 1), (0, 2)]
+    assert resumed.done
+    assert contents(whole) == contents(parts)
+    first = [(line.get("fold", 0), line["epoch"]) for line in epochs(parts)]
+    assert first == places
+    read_back = modeldir.load_model(parts, "last")
+    gold = resumed.splits["train"]
+    before = run.model.scores(gold.words, gold.starts, gold.documents)
+    assert np.array_equal(before, read_back.scores(gold.words, gold.starts, gold.documents))
+
+
+def test_a_first_pass_alone_is_no_model_yet(tmp_path: Path) -> None:
+    for epoch in Run.start(load_config(overrides=TWO_PASSES), tmp_path / "run").epochs():
+        if (epoch.fold, epoch.number) in {(1, 1), (1, 2)}:
+            with pytest.raises(ConfigError, match=r"not trained yet.*--resume"):
+                modeldir.load_model(tmp_path / "run")
+
+
+def test_each_fold_is_seen_by_all_models_of_the_first_pass_but_its_own(tmp_path: Path) -> None:
+    run = Run.start(load_config(overrides=TWO_PASSES), tmp_path / "run")
+    train_set = run.splits["train"]
+    fold_of = folds_of(train_set, 3, np.random.default_rng(0))
+    assert set(fold_of) == {0, 1, 2}
+    for begin, end in itertools.pairwise(train_set.documents):
+        assert len(set(fold_of[begin:end])) == 1
+    rng = np.random.default_rng(0)
+    model = run.model
+    for fold in range(3):  # a model that is sure of one label, another one for each fold
+        parameters = {name: 0 * value for name, value in model.parameters.items()}
+        parameters["b"] += 1
+        parameters["U"][:, fold] = rng.uniform(1, 2)
+        model.first.append(parameters)
+    seen = answers(model, train_set, fold_of)
+    tokens = np.repeat(fold_of, np.diff(train_set.starts))
+    assert (seen.together.argmax(axis=1) == tokens).all()
+    assert (seen.alone.argmax(axis=1) == tokens).all()
+
+
+def test_folds_need_documents(tmp_path: Path) -> None:
+    options = load_config(overrides=[*SMALL, ("features", "folds", 1000)])
+    with pytest.raises(ConfigError, match="1000 folds of 36 documents"):
+        Run.start(options, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_epoch_broken_off_half_way_leaves_no_trace(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(whole, config())
 
-    def stop_in_the_second_epoch(done: int, total: int) -> None:
-        if done > 0.5 * total:
+    run = Run.start(config(), parts)
+    left = run.windows[1] // 2  # of three epochs
+
+    def stop_in_the_second_epoch(windows: int) -> None:
+        nonlocal left
+        left -= windows
+        if left < 0:
             raise KeyboardInterrupt
 
-    run = Run.start(config(), parts)
     with pytest.raises(KeyboardInterrupt):
         list(run.epochs(stop_in_the_second_epoch))
     assert Run.resume(parts).last_epoch == 1
@@ -298,7 +369,8 @@ def test_chosen_types_are_the_only_ones(tmp_path: Path) -> None:
 
 def test_a_step_makes_nothing_of_the_size_of_the_table(tmp_path: Path) -> None:
     run = Run.start(config(), tmp_path / "run")
-    batch = next(run.batches.epoch(np.random.default_rng(0)))
+    batches = Batches(run.model, run.splits["train"], run.config.training)
+    batch = next(batches.epoch(np.random.default_rng(0)))
     nodes = parameter_nodes(run.model.parameters, run.model.options)
     gradient = backward(run.model.loss(nodes, batch.inputs, batch.labels))[nodes["E"]]
     assert isinstance(gradient, RowGrad)

@@ -162,6 +162,7 @@ def test_an_activation_without_its_slope_fails_in_every_kind_of_case(op, monkeyp
     ("op", "which", "fails_in"),
     [
         (ops.lookup, 0, "model"),
+        (ops.bag, 0, "all features"),
         (ops.multiply, 0, "zero padding"),
         (ops.concatenate, 0, "model"),
         (ops.affine, 0, "model"),

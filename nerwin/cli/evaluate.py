@@ -42,7 +42,8 @@ def command(
     With RUN, the folder of a trained model, FILE is a column file with gold tags, in which the
     model finds the entities. Without, FILE has predicted tags too: gold in the last column but
     one, predicted in the last, as conlleval reads them. An entity counts as right if its borders
-    and its type are.
+    and its type are. With RUN, the calibration error too: how far the entities' scores are from
+    the share that is right.
 
     \b
     nerwin evaluate runs/demo gold.conll
@@ -68,6 +69,9 @@ def command(
     else:
         click.echo(scores_table(scores))
         click.echo(f"\naccuracy {100 * scores['accuracy']:.2f}% of tokens")
+        if scores["calibration_error"] is not None:
+            error = f"{100 * scores['calibration_error']:.2f}%"
+            click.echo(f"expected calibration error of the entities' scores {error}")
 
 
 def _of_model(run: Path, file: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -49,14 +49,15 @@ class _ConfigOption(click.Option):
         kind = str(option.type)
         if kind == "bool":
             flag += f"/--no-{flag[2:]}"
-        choices = option.metadata.get("choices")
+        choices, named = option.metadata.get("choices"), option.metadata.get("named", False)
         super().__init__(
             [option.name, flag],
             help=option.metadata["help"] + _default(option.default),
             type=click.Choice(choices) if choices else None,
             is_flag=kind == "bool",
             default=None,
-            metavar=None if choices or kind == "bool" else _METAVARS[kind],
+            metavar=None if choices or kind == "bool" else _METAVARS["named" if named else kind],
+            multiple=named,
         )
         self.section = section
 
@@ -67,6 +68,7 @@ _METAVARS = {
     "float": "X",
     "tuple[int, ...]": "N,…",
     "tuple[str, ...]": "NAME,…",
+    "named": "NAME=FILE",
 }
 
 
@@ -118,7 +120,7 @@ def command(
     if "" in (resume, output):
         raise ConfigError("--resume and --output need the name of a folder")
     show_log()
-    given = {name: value for name, value in flags.items() if value is not None}
+    given = {name: value for name, value in flags.items() if value not in {None, ()}}
     if resume:
         run = _resume(resume, config or output or overwrite or settings, given)
     else:
@@ -163,7 +165,7 @@ def _resume(folder: str, others: object, flags: dict[str, Any]) -> Run:
     if epochs is not None:
         epochs = load_config(overrides=[("training", "epochs", epochs)]).training.epochs
     run = Run.resume(Path(folder), epochs)
-    click.echo(f"going on with {folder} after epoch {run.last_epoch}")
+    click.echo(f"going on with {folder} after {_place(run)}")
     return run
 
 
@@ -189,6 +191,9 @@ def _introduce(run: Run) -> None:
         f"case, {found['digits']} by digits; {found['unknown']} unknown",
         f"run      {run.folder}",
     ]
+    if lists := run.model.lexicon.gazetteers.tables.get("lists"):
+        counts = ", ".join(f"{one.name}: {len(one.entries):,} entities" for one in lists)
+        lines.insert(-1, f"lists    {counts}")
     if "dev" in about:
         lines.insert(2, f"dev      {_corpus(about['dev'])}")
     click.echo("\n".join(lines) + "\n")
@@ -212,8 +217,12 @@ def _train(run: Run) -> None:
         if not run.done:
             click.echo(_HEADER)
         with _Bar(run) as bar:
+            fold = 0
             for epoch in run.epochs(bar.show):
                 bar.clear()
+                if epoch.fold != fold:
+                    click.echo(_pass_line(epoch.fold, run.config.features.folds))
+                    fold = epoch.fold
                 click.echo(_epoch_line(epoch))
         _conclude(run)
     except BaseException as error:
@@ -222,6 +231,10 @@ def _train(run: Run) -> None:
             _say_how_to_go_on(run)
             sys.exit(_INTERRUPTED)
         raise
+
+
+def _pass_line(fold: int, folds: int) -> str:
+    return f"first pass, without fold {fold} of {folds}" if fold else "second pass"
 
 
 def _epoch_line(epoch: Epoch) -> str:
@@ -241,6 +254,8 @@ def _conclude(run: Run) -> None:
         "" if run.last_epoch >= options.epochs else f"; dev F1 rose no more for {options.patience}"
     )
     click.echo(f"\nbest epoch {metrics['best_epoch']} of {metrics['epochs']}{early}\n")
+    if run.config.model.tune and metrics["dev"]:
+        click.echo(_tuned(run, metrics))
     for split in ("dev", "test"):
         if metrics[split] and (split == "test" or not metrics["test"]):
             click.echo(f"{split}\n{scores_table(metrics[split])}\n")
@@ -249,21 +264,35 @@ def _conclude(run: Run) -> None:
     click.echo(f"  nerwin gradcheck {run.folder}")
 
 
+def _tuned(run: Run, metrics: dict[str, Any]) -> str:
+    decision = run.manifest.checkpoints[run.manifest.best]["decision"]
+    before, after = (100 * metrics[key]["f1"] for key in ("dev_as_trained", "dev"))
+    thresholds = ", ".join(f"{name} {value:g}" for name, value in decision["thresholds"].items())
+    weight = f"; weight of transitions {decision['transitions']:g}"
+    weight = "" if run.config.model.loss == "crf" else weight  # it has learned its own
+    return f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds {thresholds}{weight}\n"
+
+
 def _say_how_to_go_on(run: Run) -> None:
     click.echo("\n", err=True, nl=False)
-    if run.last_epoch:
-        click.echo(f"stopped; {run.folder} holds epoch {run.last_epoch}. To go on:", err=True)
+    if run.last_epoch or run.manifest.folds:
+        click.echo(f"stopped; {run.folder} holds {_place(run)}. To go on:", err=True)
         click.echo(f"  nerwin train --resume {run.folder}", err=True)
     else:
         click.echo("stopped before the first epoch was finished; nothing was saved", err=True)
+
+
+def _place(run: Run) -> str:
+    """How far the run has come."""
+    epoch = f"epoch {run.last_epoch}"
+    return f"{epoch} of fold {run.fold} of the first pass" if run.fold else epoch
 
 
 class _Bar:
     """A progress bar over all epochs on standard error, if a person is looking."""
 
     def __init__(self, run: Run) -> None:
-        total = run.config.training.epochs * len(run.batches)
-        self.done = run.last_epoch * len(run.batches)
+        self.done, total = run.windows
         self.visible = sys.stderr.isatty() and not run.done
         self.bar = click.progressbar(
             length=total, label="training", file=sys.stderr, update_min_steps=total // 500 or 1
@@ -275,11 +304,10 @@ class _Bar:
             self.bar.update(self.done)
         return self
 
-    def show(self, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` windows are trained."""
+    def show(self, windows: int) -> None:
+        """Show that so many windows more are trained."""
         if self.visible:
-            self.bar.update(done - self.done)
-            self.done = done
+            self.bar.update(windows)
 
     def clear(self) -> None:
         """Make place for a line."""

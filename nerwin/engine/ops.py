@@ -104,6 +104,21 @@ def lookup(E: Array, *, rows: Indices) -> tuple[Array, Gradients]:
     return E.take(rows, axis=0), (dE,)
 
 
+def bag(E: Array, *, rows: Indices, starts: Indices) -> tuple[Array, Gradients]:
+    """M: the mean vector of each bag of row numbers, rows[starts[i]] … rows[starts[i+1]−1].
+
+    E (V, D), rows (k,), starts (n+1,) -> (n, D); no bag is empty. Each of a bag's m vectors gets
+    1/m of its gradient.
+    """
+    share = (1 / np.diff(starts)[:, None]).astype(E.dtype)
+
+    def dE(dM: Gradient) -> RowGrad:
+        dense = dM.dense() if isinstance(dM, RowGrad) else dM
+        return RowGrad.scatter(rows, dense * share, len(E), starts)
+
+    return np.add.reduceat(E.take(rows, axis=0), starts[:-1], axis=0) * share, (dE,)
+
+
 def concatenate(*parts: Array) -> tuple[Array, Gradients]:
     """x = [e₁ e₂ …]: everything known of an example, side by side. Parts (B, ...) -> (B, n).
 

@@ -1,8 +1,9 @@
 """Stochastic gradient descent and its relatives (CS224N 2021 L3, 0:11).
 
 An optimizer changes a parameter in place, given its gradient and a learning rate. A ``RowGrad``
-changes only the rows it names, and only their state: the same code serves both, because
-``parameter[...]`` is the whole array as ``parameter[rows]`` is some rows of it.
+changes only the rows it names, and only their state. Each rule is written once, for some rows of a
+parameter: those a batch touched, or one block after the other of a dense one, so that all arrays
+that a step reads and writes stay in the processor's cache.
 
 ``l2`` adds l2·θ to the gradient of θ, which is the gradient of J + l2/2·‖θ‖²; of a table, the
 rows in the batch alone shrink.
@@ -10,106 +11,140 @@ rows in the batch alone shrink.
 
 from __future__ import annotations
 
-from types import EllipsisType
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 
 from nerwin.engine.ops import Gradient
 from nerwin.engine.rowgrad import RowGrad
-from nerwin.engine.types import Array, Indices
+from nerwin.engine.types import Array
 
-Rows = Indices | EllipsisType
 State = dict[str, Array]
 
+_BLOCK = 1 << 15  # numbers updated at once
 
-class SGD:
-    """θ ← θ − α (∇J + l2 θ): the lecture's update. With momentum μ: v ← μ v + ∇J, θ ← θ − α v."""
 
-    def __init__(self, momentum: float = 0.0, l2: float = 0.0) -> None:
-        self.momentum = momentum
+class Optimizer(ABC):
+    """What the rules share: their state, and which rows a gradient changes.
+
+    state  parameter's name -> key -> array of the parameter's shape; of one number a row for the
+           keys in ``per_row``
+    """
+
+    keys: ClassVar[tuple[str, ...]] = ()
+    per_row: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, l2: float = 0.0) -> None:
         self.l2 = l2
         self.state: dict[str, State] = {}
 
     def update(self, name: str, parameter: Array, gradient: Gradient, rate: float) -> None:
         """Change ``parameter``, known by ``name``, in place."""
-        rows, g = _touched(parameter, gradient, self.l2)
-        if self.momentum:
-            velocity = _state(self.state, name, v=parameter.shape, like=parameter)["v"]
-            g = self.momentum * velocity[rows] + g
-            velocity[rows] = g
-        parameter[rows] -= rate * g
+        if name not in self.state:
+            self.state[name] = self._new_state(parameter)
+        arrays = (parameter, *self.state[name].values())
+        if isinstance(gradient, RowGrad):
+            touched = [array.take(gradient.rows, axis=0) for array in arrays]
+            self._step(self._decayed(gradient.values, touched[0]), rate, *touched)
+            for array, rows in zip(arrays, touched, strict=True):
+                array[gradient.rows] = rows
+            return
+        size = max(1, _BLOCK * len(parameter) // max(1, parameter.size))
+        for start in range(0, len(parameter), size):
+            block = [array[start : start + size] for array in arrays]
+            self._step(self._decayed(gradient[start : start + size], block[0]), rate, *block)
+
+    def _new_state(self, parameter: Array) -> State:
+        row = (len(parameter),) + (1,) * (parameter.ndim - 1)
+        state = {key: np.zeros_like(parameter) for key in self.keys}
+        return state | {key: np.zeros(row, parameter.dtype) for key in self.per_row}
+
+    def _decayed(self, g: Array, theta: Array) -> Array:
+        return g + self.l2 * theta if self.l2 else g
+
+    @abstractmethod
+    def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
+        """Change θ and its state in place; g is the gradient's, and stays as it is."""
 
 
-class AdaGrad:
+class SGD(Optimizer):
+    """θ ← θ − α (∇J + l2 θ): the lecture's update. With momentum μ: v ← μ v + ∇J, θ ← θ − α v."""
+
+    def __init__(self, momentum: float = 0.0, l2: float = 0.0) -> None:
+        super().__init__(l2)
+        self.momentum = momentum
+
+    def _new_state(self, parameter: Array) -> State:
+        return {"v": np.zeros_like(parameter)} if self.momentum else {}
+
+    def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
+        if state:
+            (v,) = state
+            v *= self.momentum
+            v += g
+            g = v
+        theta -= rate * g
+
+
+class AdaGrad(Optimizer):
     """n ← n + g², θ ← θ − α g / (√n + ε): the rarer the row, the larger its steps.
 
     Duchi, Hazan and Singer, 2011.
     """
 
+    keys = ("n",)
+
     def __init__(self, l2: float = 0.0, epsilon: float = 1e-8) -> None:
-        self.l2 = l2
+        super().__init__(l2)
         self.epsilon = epsilon
-        self.state: dict[str, State] = {}
 
-    def update(self, name: str, parameter: Array, gradient: Gradient, rate: float) -> None:
-        """Change ``parameter``, known by ``name``, in place."""
-        rows, g = _touched(parameter, gradient, self.l2)
-        squares = _state(self.state, name, n=parameter.shape, like=parameter)["n"]
-        n = squares[rows] + g * g
-        squares[rows] = n
-        parameter[rows] -= rate * g / (np.sqrt(n) + self.epsilon)
+    def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
+        (n,) = state
+        n += g * g
+        theta -= rate * g / (np.sqrt(n) + self.epsilon)
 
 
-class Adam:
+class Adam(Optimizer):
     """m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², θ ← θ − α m̂ / (√v̂ + ε), m̂ and v̂ unbiased.
 
-    Kingma and Ba, 2015. Each row of a table counts its own steps, so that a rare row's first
-    step has the size α like everyone's; with one count for all it would be three times that,
-    the bias of v being undone long before the row was met.
+    Kingma and Ba, 2015. Each row counts its own steps, so that the first step of a table's rare
+    row has the size α like everyone's; with one count for all it would be three times that, the
+    bias of v being undone long before the row was met.
     """
+
+    keys = ("m", "v")
+    per_row = ("t",)
 
     def __init__(
         self, l2: float = 0.0, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8
     ) -> None:
-        self.l2 = l2
+        super().__init__(l2)
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
-        self.state: dict[str, State] = {}
 
-    def update(self, name: str, parameter: Array, gradient: Gradient, rate: float) -> None:
-        """Change ``parameter``, known by ``name``, in place."""
-        rows, g = _touched(parameter, gradient, self.l2)
-        one_each = 1 if rows is ... else len(parameter)
-        counts = (one_each,) + (1,) * (parameter.ndim - 1)
-        shapes = {"m": parameter.shape, "v": parameter.shape, "t": counts}
-        state = _state(self.state, name, like=parameter, **shapes)
-        t = state["t"][rows] + 1
-        m = self.beta1 * state["m"][rows] + (1 - self.beta1) * g
-        v = self.beta2 * state["v"][rows] + (1 - self.beta2) * (g * g)
-        state["t"][rows], state["m"][rows], state["v"][rows] = t, m, v
-        m_hat = m / (1 - self.beta1**t)
-        v_hat = v / (1 - self.beta2**t)
-        parameter[rows] -= rate * m_hat / (np.sqrt(v_hat) + self.epsilon)
-
-
-Optimizer = SGD | AdaGrad | Adam
+    def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
+        m, v, t = state
+        t += 1
+        times = t.astype(np.float64)
+        m_bias = (1 - self.beta1**times).astype(g.dtype)
+        v_bias = np.sqrt(1 - self.beta2**times).astype(g.dtype)
+        buffer = (1 - self.beta1) * g
+        m *= self.beta1
+        m += buffer
+        np.multiply(g, g, out=buffer)
+        buffer *= 1 - self.beta2
+        v *= self.beta2
+        v += buffer
+        # α m̂ / (√v̂ + ε), both numerator and denominator times √(1−β₂ᵗ).
+        np.sqrt(v, out=buffer)
+        buffer += self.epsilon * v_bias
+        np.divide(m, buffer, out=buffer)
+        buffer *= rate * v_bias / m_bias
+        theta -= buffer
 
 
 def linear_decay(done: float) -> float:
     """The share of the learning rate left when a share of the training is done: from 1 to 0."""
     return 1 - done
-
-
-def _touched(parameter: Array, gradient: Gradient, l2: float) -> tuple[Rows, Array]:
-    """Which rows of the parameter change (``...``: all), and the gradient there."""
-    rows: Rows
-    rows, g = (gradient.rows, gradient.values) if isinstance(gradient, RowGrad) else (..., gradient)
-    return rows, (g + l2 * parameter[rows] if l2 else g)
-
-
-def _state(states: dict[str, State], name: str, *, like: Array, **shapes: tuple[int, ...]) -> State:
-    """The state kept for the parameter ``name``: arrays of zeros when it is met first."""
-    if name not in states:
-        states[name] = {key: np.zeros(shape, like.dtype) for key, shape in shapes.items()}
-    return states[name]

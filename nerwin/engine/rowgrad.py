@@ -30,18 +30,24 @@ class RowGrad:
     __array_ufunc__ = None
 
     @classmethod
-    def scatter(cls, rows: Indices, values: Array, n_rows: int) -> RowGrad:
+    def scatter(
+        cls, rows: Indices, values: Array, n_rows: int, starts: Indices | None = None
+    ) -> RowGrad:
         """Sum the rows of ``values`` (N, D) that belong to the same row of the table.
+
+        rows    (N,) the row of the table that each value belongs to
+        starts  (N+1,) if value i belongs to several, rows[starts[i]] … rows[starts[i+1]−1]
 
         ``table[rows] += values`` would keep only one of the repeated rows. The sum is a
         product with the sparse matrix that has a one at (distinct row, occurrence).
         """
         from scipy import sparse  # only training needs it, and it takes a tenth of a second
 
-        distinct, where = np.unique(rows, return_inverse=True)
-        n = len(where)
-        ones = np.ones(n, dtype=values.dtype)
-        collect = sparse.csc_array((ones, where, np.arange(n + 1)), shape=(len(distinct), n))
+        distinct, where = _distinct(rows, n_rows)
+        n = len(values)
+        ones = np.ones(len(where), dtype=values.dtype)
+        starts = np.arange(n + 1) if starts is None else starts
+        collect = sparse.csc_array((ones, where, starts), shape=(len(distinct), n))
         return cls(distinct, collect @ values, n_rows)
 
     @property
@@ -64,3 +70,14 @@ class RowGrad:
         return self.dense() + other
 
     __radd__ = __add__
+
+
+def _distinct(rows: Indices, n_rows: int) -> tuple[Indices, Indices]:
+    """The distinct numbers, and the place of each among them: ``np.unique``, without a sort
+    unless the table is far larger.
+    """
+    if n_rows > 16 * len(rows):
+        return np.unique(rows, return_inverse=True)
+    present = np.zeros(n_rows, bool)
+    present[rows] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[rows]

@@ -1,14 +1,16 @@
 """CoNLL-style column files -> words, sentences, documents and tag columns.
 
 One token a line, columns between tabs or spaces, an empty line after a sentence. A line whose
-first column is -DOCSTART- opens a document. A line between two sentences that starts with # and a
-space, and has no tag in its tag column, is a comment.
+first column is -DOCSTART- opens a document; where documents are not marked so, each sentence is
+one. A line between two sentences that starts with # and a space, and has no tag in its tag column,
+is a comment.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ import numpy as np
 from nerwin.errors import DataError
 from nerwin.text.files import check_unicode, open_binary, read_lines
 from nerwin.text.tags import Indices, is_tag
+
+_LOOKED_AT = 1000  # sentences in which documents are marked if they are at all
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def read_corpus(
     with open_binary(path) as file:
         lines = read_lines(file, path, encoding)
         for sentence in read_sentences(lines, path, token_column, tag_columns):
-            if sentence.opens_document or not documents:
+            if sentence.opens_document:
                 documents.append(len(starts) - 1)
             words += sentence.words
             for column, values in zip(tags, sentence.tags, strict=True):
@@ -83,11 +87,34 @@ def read_sentences(
 ) -> Iterator[Sentence]:
     """The sentences in the lines of a column file, one after the other.
 
+    If no document is marked among the first thousand, each is a document of its own, until one
+    is marked after all.
     Raises DataError, with path:line, for a line with more or fewer columns than the first, and
     for something else than a tag in a tag column; or gives it to ``report``, leaves the sentence
     out and goes on. Then a line is wrong too that could not be decoded (see ``check_unicode``).
     """
-    sentence = Sentence([], [[] for _ in tag_columns], True)
+    sentences = parse_sentences(lines, path, token_column, tag_columns, report, encoding)
+    first: list[Sentence] = []
+    marked = False
+    while not marked and len(first) < _LOOKED_AT and (sentence := next(sentences, None)):
+        first.append(sentence)
+        marked = sentence.opens_document
+    for i, sentence in enumerate(chain(first, sentences)):
+        marked |= sentence.opens_document
+        sentence.opens_document |= not marked or i == 0
+        yield sentence
+
+
+def parse_sentences(
+    lines: Iterable[str],
+    path: str | Path,
+    token_column: int = 0,
+    tag_columns: Sequence[int] = (),
+    report: Callable[[DataError], None] | None = None,
+    encoding: str = "utf-8",
+) -> Iterator[Sentence]:
+    """``read_sentences`` without looking ahead: only what is marked opens a document."""
+    sentence = Sentence([], [[] for _ in tag_columns], False)
     columns = 0
     known: set[str] = set()
     wrong = False  # whether this sentence is left out

@@ -19,13 +19,11 @@ FLAGS = 3
 
 
 def width(dimensions: int) -> int:
-    """How many numbers ``document_features`` has for each word."""
+    """How many numbers ``DocumentFeatures`` has for each word."""
     return FLAGS + 3 * dimensions
 
 
-def document_features(
-    words: Sequence[str], vectors: NDArray[np.float32], starts: Indices, documents: Indices
-) -> NDArray[np.float32]:
+class DocumentFeatures:
     """(N, 3 + 3 D): three flags, left context, right context, topic.
 
     words      N tokens
@@ -33,43 +31,75 @@ def document_features(
     starts     (S+1,) the number of each sentence's first token, then N
     documents  (T+1,) the number of each document's first sentence, then S; none is empty
     Contexts are zero for words that are not capitalised, and where there is no other occurrence.
+
+    ``features[batch]`` is the (B, 3 + 3 D) array for the token numbers in ``batch``, made when
+    asked for: a topic is kept once for its document, contexts for the words that have one.
     """
-    N, D = vectors.shape
-    features = np.zeros((N, width(D)), np.float32)
-    if not N:
-        return features
-    opens = starts[documents]
-    document = np.repeat(np.arange(len(documents) - 1), np.diff(opens))
-    first = np.zeros(N + 1, bool)
-    first[starts] = True
 
-    # Each distinct string is looked at once; `same` numbers a document's spellings of a word.
-    number = {word: i for i, word in enumerate(dict.fromkeys(words))}
-    spelling = np.fromiter(map(number.__getitem__, words), np.intp, N)
+    def __init__(
+        self,
+        words: Sequence[str],
+        vectors: NDArray[np.float32],
+        starts: Indices,
+        documents: Indices,
+    ) -> None:
+        N, D = vectors.shape
+        self._flags = np.zeros((N, FLAGS), np.float32)
+        self._context = np.zeros(N, np.int32)
+        self._contexts = np.zeros((1, 2 * D), np.float32)
+        opens = starts[documents]
+        self._document = np.repeat(np.arange(len(documents) - 1), np.diff(opens))
+        self._topics = np.zeros((0, D), np.float32)
+        if not N:
+            return
+        same = same_words(words, starts, documents)
+        times = np.bincount(same)
+        first = np.zeros(N + 1, bool)
+        first[starts] = True
+        number = {word: i for i, word in enumerate(dict.fromkeys(words))}
+        spelling = np.fromiter(map(number.__getitem__, words), np.intp, N)
+        is_lower = np.array([word.islower() for word in number])[spelling]
+        capital = np.array([word[:1].isupper() for word in number])[spelling]
+        self._flags[:, 0] = np.bincount(same, is_lower)[same] > 0
+        self._flags[:, 1] = np.bincount(same, capital & ~first[:-1])[same] > 0
+        self._flags[:, 2] = times[same] > 1
+
+        # Of the words that occur again, those that are capitalised at least once.
+        asked = np.flatnonzero((times > 1)[same] & (np.bincount(same, capital) > 0)[same])
+        _, group = np.unique(same[asked], return_inverse=True)
+        left = vectors[np.maximum(asked - 1, 0)] * ~first[asked, None]
+        right = vectors[np.minimum(asked + 1, N - 1)] * ~first[asked + 1, None]
+        beside = np.concatenate((left, right), axis=1)
+        elsewhere = (_sums(beside, group)[group] - beside) / (times[same[asked]] - 1)[:, None]
+        kept = capital[asked]
+        self._context[asked[kept]] = np.arange(1, 1 + kept.sum())
+        self._contexts = np.concatenate((self._contexts, elsewhere[kept]), dtype=np.float32)
+        self._topics = _sums(vectors, self._document)
+        self._topics /= np.diff(opens)[:, None]
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+    def __getitem__(self, batch: Indices | slice) -> NDArray[np.float32]:
+        contexts = self._contexts[self._context[batch]]
+        topics = self._topics[self._document[batch]]
+        return np.concatenate((self._flags[batch], contexts, topics), axis=1)
+
+
+def same_words(words: Sequence[str], starts: Indices, documents: Indices) -> Indices:
+    """(N,) equal numbers for equal words of one document, lower case or not; letters as above."""
     lower: dict[str, int] = {}
-    lower_of = np.array([lower.setdefault(word.lower(), len(lower)) for word in number])
-    is_lower = np.array([word.islower() for word in number])[spelling]
-    capital = np.array([word[:1].isupper() for word in number])[spelling]
-    _, same = np.unique(document * len(lower) + lower_of[spelling], return_inverse=True)
-    times = np.bincount(same)
-
-    features[:, 0] = np.bincount(same, is_lower)[same] > 0
-    features[:, 1] = np.bincount(same, capital & ~first[:-1])[same] > 0
-    features[:, 2] = times[same] > 1
-    left, right = np.zeros_like(vectors), np.zeros_like(vectors)
-    left[1:], right[:-1] = vectors[:-1], vectors[1:]
-    left[first[:-1]] = 0
-    right[first[1:]] = 0
-    others = np.maximum(times[same] - 1, 1)[:, None]
-    for i, beside in enumerate((left, right)):
-        elsewhere = (_sums(beside, same)[same] - beside) / others
-        features[:, FLAGS + i * D : FLAGS + (i + 1) * D] = elsewhere * capital[:, None]
-    features[:, FLAGS + 2 * D :] = (_sums(vectors, document) / np.diff(opens)[:, None])[document]
-    return features
+    number = {word: lower.setdefault(word.lower(), len(lower)) for word in dict.fromkeys(words)}
+    lower_of = np.fromiter(map(number.__getitem__, words), np.intp, len(words))
+    document = np.repeat(np.arange(len(documents) - 1), np.diff(starts[documents]))
+    same: Indices = np.unique(document * len(lower) + lower_of, return_inverse=True)[1]
+    return same
 
 
 def _sums(rows: NDArray[np.float32], group: Indices) -> NDArray[np.float32]:
     """The sum of the rows of each group, whose numbers leave no gap: (N, D) -> (G, D)."""
+    if not len(rows):
+        return rows
     order = np.argsort(group, kind="stable")
     _, begins = np.unique(group[order], return_index=True)
     return np.add.reduceat(rows[order], begins, axis=0)

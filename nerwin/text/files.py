@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,59 +66,87 @@ def read_blocks(
     file: BinaryIO,
     path: str | Path,
     encoding: str = "utf-8",
+    longest: int = sys.maxsize,
     size: int = 1 << 18,
     *,
     escape: bool = False,
-) -> Iterator[list[str]]:
+) -> Iterator[tuple[list[str], bool]]:
     r"""The lines of a binary file as text, as many at a time as one read of ``size`` bytes gives.
 
     So a file comes in large blocks, and a pipe that waits gives each line at once. Lines are
     without their ends (\n, \r\n) and the file without a BOM. Only \n ends a line: U+2028, form
     feeds and the like are characters of the text.
 
+    A line of more than ``longest`` bytes, or little more, comes in pieces that together are the
+    line, cut after white space if there is any. With the lines comes whether the last one is a
+    piece and goes on.
+
     Raises DataError with the line's number for bytes that are not in the encoding; with
     ``escape`` they come as lone surrogates instead, for ``check_unicode`` to find.
     """
     encoding = known_encoding(encoding)
-    number = 0  # lines given so far
+    number = 0  # lines whose end was met
     pieces: list[bytes] = []  # of a line whose end is still to come
+    held = 0  # bytes in them
+    began = goes_on = False
     while True:
         try:
             data = file.read1(size)  # type: ignore[attr-defined]  # every binary file here has it
         except UNREADABLE as error:
             raise DataError(f"cannot be read: {error}", path, number + 1) from error
+        went_on = goes_on
         head, newline, tail = data.rpartition(b"\n")
-        if data and not newline:
+        goes_on = bool(data) and not newline
+        if goes_on:
             pieces.append(data)
-            continue
-        whole = b"".join([*pieces, head])
+            held += len(data)
+            if held <= longest:
+                goes_on = went_on
+                continue
+            whole = b"".join(pieces)
+            cut = _cut(whole, encoding)
+            whole, tail = whole[:cut], whole[cut:]
+        else:
+            whole = b"".join([*pieces, head])
         pieces = [tail] if tail else []
-        if number == 0:
+        held = len(tail)
+        if not began:
             whole = whole.removeprefix(BOM)
-        if data or whole:
-            lines = _decode(whole, path, encoding, number, escape)
-            number += len(lines)
-            yield lines
+        began = True
+        if data or whole or went_on:
+            lines = _decode(whole, path, encoding, number, escape).split("\n")
+            number += len(lines) - goes_on
+            yield lines if goes_on else [line.removesuffix("\r") for line in lines], goes_on
         if not data:
             return
 
 
+def _cut(line: bytes, encoding: str) -> int:
+    """Where to cut a line: after white space, else where a character ends."""
+    cut = max(line.rfind(b" "), line.rfind(b"\t")) + 1
+    if cut:
+        return cut
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    decoder.decode(line)
+    rest, _ = decoder.getstate()
+    return len(line.removesuffix(rest).removesuffix(b"\r"))
+
+
 def read_lines(file: BinaryIO, path: str | Path, encoding: str = "utf-8") -> Iterator[str]:
     """The lines of a binary file one by one; see ``read_blocks``."""
-    for block in read_blocks(file, path, encoding):
-        yield from block
+    for lines, _ in read_blocks(file, path, encoding):
+        yield from lines
 
 
-def _decode(data: bytes, path: str | Path, encoding: str, number: int, escape: bool) -> list[str]:
-    """The lines in the data, of which ``number`` lines came before."""
+def _decode(data: bytes, path: str | Path, encoding: str, number: int, escape: bool) -> str:
+    """The data as text, of which ``number`` lines came before."""
     try:
-        text = data.decode(encoding)
+        return data.decode(encoding)
     except UnicodeDecodeError as error:
-        if not escape:
-            line = number + data.count(b"\n", 0, error.start) + 1
-            raise _wrong_byte(data[error.start], encoding, path, line) from error
-        text = data.decode(encoding, "surrogateescape")
-    return [line.removesuffix("\r") for line in text.split("\n")]
+        if escape:
+            return data.decode(encoding, "surrogateescape")
+        line = number + data.count(b"\n", 0, error.start) + 1
+        raise _wrong_byte(data[error.start], encoding, path, line) from error
 
 
 def check_unicode(text: str, path: str | Path, line: int, encoding: str = "") -> None:

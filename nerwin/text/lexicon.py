@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nerwin.text.features import FEATURES
+from nerwin.text.gazetteers import EntityList, Gazetteers
+from nerwin.text.ngrams import Bags, ngram_rows
 from nerwin.text.tags import Indices
-from nerwin.text.vocabulary import SPECIAL, UNKNOWN, Vocabulary
+from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
 _CACHED = 1 << 17  # distinct tokens remembered: a long stream must not grow the memory
 
@@ -19,6 +21,11 @@ class Lexicon:
     vocabulary  words with vectors; the first column
     values      feature -> its values in order of their rows, from row 2 on
     clusters    name -> (V,) the cluster's row of each row of the vocabulary
+    lists       name -> lists of entities; what matches them depends on the sentence, so ``rows``
+                leaves their columns to ``Gazetteers``
+    buckets     of the n-grams, 0 if there are none; ``bags`` has the last column
+
+    ``tables`` has each table's columns.
     """
 
     def __init__(
@@ -26,26 +33,57 @@ class Lexicon:
         vocabulary: Vocabulary,
         values: Mapping[str, Sequence[str]] | None = None,
         clusters: Mapping[str, Indices] | None = None,
+        lists: Mapping[str, Sequence[EntityList]] | None = None,
+        buckets: int = 0,
     ) -> None:
         self.vocabulary = vocabulary
         self.values = dict(values or {})
         self.clusters = dict(clusters or {})
-        self.tables = ["E", *(f"E_{name}" for name in (*self.values, *self.clusters))]
+        self.gazetteers = Gazetteers(lists)
+        self.buckets = buckets
+        columns = ["E", *(f"E_{name}" for name in (*self.values, *self.clusters))]
+        columns += [
+            f"E_{name}" for name, several in self.gazetteers.tables.items() for _ in several
+        ]
+        columns += ["E_ngrams"] * (buckets > 0)
+        self.tables = {
+            name: slice(columns.index(name), columns.index(name) + columns.count(name))
+            for name in columns
+        }
         first = len(SPECIAL)
         self._features = [
             (FEATURES[name], {value: row for row, value in enumerate(listed, first)})
             for name, listed in self.values.items()
         ]
+        self._columns = 1 + len(self.values) + len(self.clusters)
         self._forget()
 
     def _forget(self) -> None:
         self._number: dict[str, int] = {}
-        self._rows = np.empty((0, len(self.tables)), np.int32)
+        self._rows = np.empty((0, self._columns), np.int32)
+        self._ngrams: list[Indices] = []
 
     def rows(self, tokens: Sequence[str]) -> Indices:
-        """The rows of many tokens in every table, (N, F) int32."""
-        if len(self.tables) == 1:
+        """The rows of many tokens in every table but those of lists and n-grams, (N, F) int32."""
+        if self._columns == 1:
             return self.vocabulary.rows(tokens)[:, None]
+        numbers = self._numbers(tokens)  # first: it may renew the rows
+        return self._rows[numbers]
+
+    def bags(self, tokens: Sequence[str]) -> tuple[Indices, Bags]:
+        """The number of each token's bag of n-grams, (N,), and the bags: those of the special rows,
+        then one for each distinct token.
+        """
+        numbers = self._numbers(tokens)
+        present = np.zeros(len(self._number), bool)
+        present[numbers] = True
+        place = len(SPECIAL) - 1 + np.cumsum(present)
+        special = [np.array([row]) for row in (UNKNOWN, PADDING)]
+        own = [self._ngrams[i] for i in np.flatnonzero(present).tolist()]
+        return place[numbers], Bags.of([*special, *own])
+
+    def _numbers(self, tokens: Sequence[str]) -> Indices:
+        """The numbers under which the tokens are remembered, until the next call."""
         if len(self._number) > _CACHED:
             self._forget()
         known = self._number
@@ -53,8 +91,9 @@ class Lexicon:
         if new:
             known.update(zip(new, range(len(known), len(known) + len(new)), strict=True))
             self._rows = np.concatenate((self._rows, self._find(new)))
-        numbers = np.fromiter(map(known.__getitem__, tokens), np.intp, len(tokens))
-        return self._rows[numbers]
+            if self.buckets:
+                self._ngrams += [ngram_rows(token, self.buckets) for token in new]
+        return np.fromiter(map(known.__getitem__, tokens), np.intp, len(tokens))
 
     def _find(self, tokens: list[str]) -> Indices:
         words = self.vocabulary.rows(tokens)

@@ -1,8 +1,19 @@
-"""Raw text -> tokens with character offsets, in sentences.
+"""Raw text -> sentences -> tokens, with character offsets.
 
 Tokens are cut as in the CoNLL corpora: punctuation apart, contractions and possessives in two
 (do|n't, Hilton|'s), abbreviations and initials with their full stop (U.S., Mr., J.), numbers,
-dates and scores whole (1,000.5, 1996-08-22, 6-3), hyphenated words whole.
+dates and scores whole (1,000.5, 1996-08-22, 6-3), hyphenated words whole, words about a slash
+apart. Addresses, @names, #tags and emoji are one token each.
+
+Scripts that put no space between words: a Chinese character is a token, as in the Chinese corpora;
+a run of hiragana is one, and a run of katakana; Thai, Lao, Khmer and Burmese are cut at spaces and
+punctuation only. Cut such text into words first (``predict -i tokenized``) if a model wants words.
+
+Between tokens stands nothing but space, control characters, and characters without width that part
+words or turn the direction of writing (U+200B, U+200E, U+FEFF, …).
+
+Everything here takes linear time on any input: what may be repeated is either possessive (++, *+)
+or bounded.
 """
 
 from __future__ import annotations
@@ -12,61 +23,139 @@ from collections.abc import Sequence
 
 Token = tuple[int, int]  # text[start:end]
 
-# Abbreviations that keep their full stop, and whose full stop ends no sentence.
-_TITLES = "Mr|Mrs|Ms|Dr|Prof|St|Sen|Rep|Gov|Gen|Col|Lt|Sgt|Capt|Cmdr|Adm|Maj|Hon|Rev|Pres|Jr|Sr"
-_FIRMS = "Inc|Corp|Ltd|Co|Cos|Bros"
-_DATES = "Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sep|Sept|Oct|Nov|Dec|Mon|Tue|Wed|Thu|Fri|Sat|Sun"
-_OTHERS = r"No|Nos|Ave|Blvd|Rd|Mt|Ft|vs|a\.m|p\.m|e\.g|i\.e|etc|al|approx|dept|est"
-_ABBREVIATION = f"(?:{_TITLES}|{_FIRMS}|{_DATES}|{_OTHERS})"
+# --- abbreviations: they keep their full stop, unless it ends the sentence -----------------------
 
-# A word's character is one of any script's letters, digits and marks: none of these.
-_SPACE_AND_PUNCTUATION = (
-    r"\s\x00-/:-@\[-^`{-\xa9\xab-\xb4\xb6-\xb9\xbb-\xbf\xd7\xf7\u2000-\u206f\u20a0-\u20cf"
-    r"\u2190-\u2bff\u3000-\u303f\ufe00-\ufe0f\uff00-\uff0f\uff1a-\uff20\U0001f000-\U0001faff"
-    r"\u037e\u0387\u055a-\u055f\u0589\u05be\u05c0\u05c3\u05f3\u05f4\u060c\u060d\u061b\u061d-\u061f"
-    r"\u066a-\u066d\u06d4\u0964\u0965\u0970\u0e4f\u0e5a\u0e5b\u104a\u104b\u1361-\u1368\u17d4-\u17da"
+# A name follows: no sentence ends here.
+_TITLES = "Mr Mrs Ms Mx Dr Prof Sen Sens Rep Reps Gov Gen Gens Col Lt Sgt Capt Cmdr Adm Maj Pvt"
+_TITLES += " Hon Rev Pres Supt Fr Messrs"
+# Common ones that may also end a sentence, and the states in the spelling of the news agencies.
+_COMMON = "Inc Corp Ltd Co Cos Bros Jr Sr St Ste Mt Ft Ave Blvd Rd vs Esq Univ Assn Dept"
+_COMMON += " v etc al approx est dept cf viz m.p.h Ph.D"
+_STATES = "Ala Ariz Ark Calif Colo Conn Del Fla Ga Ill Ind Kan Ky La Mass Md Mich Minn Miss Mo Mont"
+_STATES += " Neb Nev Okla Ore Pa Penn Tenn Tex Va Vt Wash Wis Wyo"
+# These are abbreviations before a number only: No. 5, Oct. 12.
+_COUNTED = "No Nos no nos Nr Vol vol p pp c Fig Figs fig figs Art Sec Ch"
+_COUNTED += " Jan Feb Mar Apr Jun Jul Aug Sep Sept Oct Nov Dec"
+
+# Words that have a capital only where a sentence starts, and so tell that one ended before them.
+_OPENERS = (
+    "The A An This That These Those There Here He She It We They You I His Her Its Our Their My"
+    " Your In On At By For From With Under As If When While After Before Since Until And But Or So"
+    " Then However Although Though Because Meanwhile What Who How Why Where Both Some Many Several"
+    " Most All No Not Another Other Others One"
 )
-_WORD = f"[^{_SPACE_AND_PUNCTUATION}]"
-_CLITIC = r"(?:s|S|re|ve|ll|d|m|RE|VE|LL|D|M)\b"
 
-# Repetitions are bounded where a failed match would be tried again from the next character: no
-# input may take quadratic time.
+# --- characters ----------------------------------------------------------------------------------
+
+_ZERO_WIDTH = r"\u200b\u200e\u200f\u202a-\u202e\u2061-\u206f\ufeff"
+_INSIDE = r"\xad\u200c\u200d\u2060"  # of words: soft hyphen, joiners
+_HAN = r"\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_HIRAGANA = r"\u3041-\u309f"
+_KATAKANA = r"\u30a0-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+# A word's character is one of any script's letters, digits and marks: none of these.
+_PUNCTUATION = (
+    r"\s\x00-/:-@\[-^`{-\xa9\xab\xac\xae-\xb1\xb4\xb6-\xb8\xbb\xbf\xd7\xf7\u2000-\u200b"
+    r"\u200e-\u205f\u2061-\u206f\u20a0-\u20cf\u2122\u2190-\u2bff\u2e00-\u2e7f\u3000-\u303f\u30fb"
+    r"\ufe10-\ufe6f\ufeff\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\uffe0-\uffef"
+    r"\U0001f000-\U0001faff\u037e\u0387\u055a-\u055f\u0589\u05be\u05c0\u05c3\u05f3\u05f4\u060c\u060d"
+    r"\u061b\u061d-\u061f\u066a-\u066d\u06d4\u0964\u0965\u0970\u0e4f\u0e5a\u0e5b\u104a\u104b"
+    r"\u1361-\u1368\u17d4-\u17da" + _HAN + _HIRAGANA + _KATAKANA
+)
+_WORD = f"[^{_PUNCTUATION}]"
+_BETWEEN = r"\s\x00-\x1f\x7f-\x9f" + _ZERO_WIDTH + _INSIDE
+_LETTER = r"[^\W\d_]"
+_SYMBOL = r"[\xa9\xae\u203c\u2049\u2122\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
+_EMOJI = _SYMBOL + r"[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*+"
+_CLOSING = "\"'”’“»«›‹)\\]}」』）］》〉"
+_WORD_START = f"(?![{_INSIDE}]){_WORD}"
+_INITIALS = rf"(?:{_LETTER}\.(?:-?{_LETTER}\.)++(?!\w))"
+_CLITIC = r"(?:[sS]|re|ve|ll|[dDmM]|RE|VE|LL)(?![\w'’])"
+_URL = rf"[^\s<>\"“”«».,;:!?'’…()\[\]{{}}\u3000-\u303f\uff00-\uff65{_HAN}{_HIRAGANA}{_KATAKANA}]"
+
+
+def _any(names: str) -> str:
+    return "(?:" + "|".join(names.replace(".", r"\.").split()) + ")"
+
+
+# The plain words stand first, for speed: they are most of any English text. \Z is the end of the
+# sentence, whose full stop is no abbreviation's.
 _TOKEN = re.compile(
     rf"""
-      (?:https?://|www\.)[^\s<>"]*[^\s<>".,;:!?'()\[\]]             # URL
-    | [\w.+-]{{1,64}}@[\w-]{{1,64}}(?:\.[\w-]{{1,64}})+               # e-mail address
-    | [@\#]\w+                                                      # @name, #tag
-    | (?<!\w){_ABBREVIATION}\.                                      # Mr.
-    | (?:[^\W\d_]\.){{2,}}                                          # U.S.
-    | (?<![\w.])[^\W\d_]\.(?=\s+[^\W\d_])                         # J. before a name
-    | [+-]?\d+(?:[.,:/-]\d+)*{_WORD}*(?:-{_WORD}+)*                  # 1,000.5  6-3  4th  3-year-old
-    | (?:(?!n['’]t\b){_WORD})+(?=n['’]t\b)                          # do|n't
-    | n['’]t\b
-    | ['’]{_CLITIC}                                                 # Hilton|'s
-    | {_WORD}+(?:(?:[-&./]|['’](?!{_CLITIC})){_WORD}+)*             # O'Brien, hard-won, AT&T
-    | \.{{2,}} | -{{2,}} | `` | ''
-    | [^\s\x00-\x1f\x7f-\x9f]
+    (?=\S)(?:
+      [A-Za-z]++(?=[\s,;?!)"]|\.?\Z)
+    | [,()"“”] | \.\Z
+    | [{_HAN}][\ufe00-\ufe0f\U000e0100-\U000e01ef]? | [{_HIRAGANA}]++ | [{_KATAKANA}]++
+    | \w[\w.+-]{{0,63}}+@[\w-]{{1,64}}(?:\.[\w-]{{1,64}}){{1,9}}              # e-mail address
+    | (?:(?:https?|ftp)://|www\.|(?:[A-Za-z0-9][A-Za-z0-9-]*+\.)++[a-z]{{2,4}}/)
+      (?:{_URL}++|[.,;:!?'’]++(?={_URL})|\({_URL}++\))*+
+    | (?<![^\n])\d{{1,3}}\.(?=\s)                                        # 1. at the start of a line
+    | (?:[+\u2212-]|(?<![^\s(])\.)?\d++(?:[.,:/-]\d++)*+{_WORD}*+(?:-{_WORD}++)*+  # 6-3  3-year-old
+    | (?=[A-Za-z]{{2,6}}+\.(?!\w)|Ph\.D)
+      (?:{_any(_TITLES + " " + _COMMON)}\.(?![{_CLOSING}]*+\Z)          # Mr.
+      | {_any(_COUNTED)}\.(?=\s*+\d)                                  # No. 5
+      | [A-Za-z]++\.(?=,|-\w)                                         # etc., Ill.-based
+      | (?<=,\s){_any(_STATES)}\.(?![{_CLOSING}]*+\Z)                 # , Calif. (
+      )(?:-{_WORD}++)*+
+    | {_INITIALS}(?:-{_WORD}++)*+                                     # U.S.-led  J.-P.
+    | {_LETTER}\.(?=\s|,)                                             # J. before a name
+    | (?=[A-Za-z]++['’][tT]\b)[A-Za-z]+(?=[nN]['’])                   # do|n't
+    | [nN]['’][tT]\b
+    | ['’]{_CLITIC}                                                   # Hilton|'s
+    | ['’](?i:em|tis|twas|til|cause|n)\b
+    | [A-Z]{{1,3}}\$(?![A-Za-z_])                                        # US$
+    | {_WORD_START}{_WORD}*+                                          # O'Brien, hard-won, AT&T
+      (?:(?:-{_INITIALS}|\.?-{_WORD}|[&.]{_WORD}|['’](?!{_CLITIC}){_WORD}){_WORD}*+)*+
+      (?:(?<=[A-Z])[+\#]{{1,2}}(?!\w))?                               # C++, AA+
+    | \.{{2,}}+ | [!?]{{2,}}+ | -{{2,}}+ | \*{{2,}}+ | ={{2,}}+ | `` | ''
+    | [@\#](?:\w|{_WORD})++                                           # @name, #tag
+    | (?<!\S)(?:[:;=]['’-]?[()DOPp/|*\\]|<3)(?!\S)                      # :-)
+    | [\U0001f1e6-\U0001f1ff]{{2}} | {_EMOJI}(?:\u200d{_EMOJI})*+ | \*\ufe0f?\u20e3
+    | [^{_BETWEEN}])
     """,
     re.VERBOSE,
 )
-_STOPS = ".!?…。！？।۔؟"
-_STOP = re.compile(f"[{_STOPS}]+")
-_CLOSING = re.compile(r"['\"’”»)\]]|''")
+
+# --- sentences -----------------------------------------------------------------------------------
+
+_WIDE_STOPS = "。｡！？．"  # no space follows them
+_STOPS = ".!?…‼⁇⁈⁉।॥۔؟։።။។" + _WIDE_STOPS
+# A stop, more of them, what closes on them, and space; or the end of a line, and space.
+_END = re.compile(
+    rf"([{_STOPS}\n\u2029])"
+    rf"(?:(?<![\n\u2029])([{_STOPS}]*+)((?:[{_CLOSING}]|\[\d{{1,3}}\])*+))?+(\s*+)"
+)
+_OPENING = re.compile(r"[\s\"'“‘«»„‚¿¡(\[`*–—-]*+")
+_BEFORE_WORD = "\"'“‘«„(["
+_NEVER_FIRST = frozenset(".,;:!?)]}”’»")
+_NAME_FOLLOWS = frozenset(_TITLES.split())
+_MAY_END = frozenset((_COMMON + " " + _STATES).split())
+_NUMBER_FOLLOWS = frozenset(_COUNTED.split())
+_OPENER = re.compile(_any(_OPENERS) + r"(?=[\s,'’])")
+_INITIAL = re.compile(rf"(?:^(?![a-z])|[.-]){_LETTER}\Z")
+_SAYS_NOTHING = re.compile(r"I\b")  # always has its capital
 
 
 def tokenize(text: str) -> list[Token]:
     """The tokens of a text as (start, end), in order: ``text[start:end]`` is the token."""
-    return [match.span() for match in _TOKEN.finditer(text)]
+    return offsets(text, split_words(text)[0])
 
 
-def split_words(text: str) -> list[str]:
-    """The tokens of a text as strings, in order; half the work of ``tokenize``."""
-    words: list[str] = _TOKEN.findall(text)
-    return words
+def split_words(text: str) -> tuple[list[str], list[int]]:
+    """The tokens of a text as strings, and where its sentences start.
+
+    That is the numbers of their first tokens, the first 0, and the number of all tokens.
+    """
+    words: list[str] = []
+    starts = [0]
+    for start, end in split_sentences(text):
+        words += _TOKEN.findall(text, start, end)
+        if len(words) > starts[-1]:
+            starts.append(len(words))
+    return words, starts
 
 
 def offsets(text: str, words: Sequence[str]) -> list[Token]:
-    """Where the words stand that a text was cut into, if nothing but space is between them."""
+    """Where the words stand that a text was cut into."""
     tokens = []
     end = 0
     for word in words:
@@ -76,30 +165,54 @@ def offsets(text: str, words: Sequence[str]) -> list[Token]:
     return tokens
 
 
-def sentence_starts(text: str, words: Sequence[str]) -> list[int]:
-    """``split_sentences`` for words; quick where a text is one sentence, as most lines are."""
-    if any(word[0] in _STOPS for word in words[:-1]):
-        return split_sentences(text, offsets(text, words))
-    return [0, len(words)] if words else [0]
+def split_sentences(text: str) -> list[Token]:
+    """The sentences of a text as (start, end), in order; only space lies between them.
 
-
-def split_sentences(text: str, tokens: list[Token]) -> list[int]:
-    """Where the text's sentences start: numbers of tokens, the first 0, and their number.
-
-    A sentence ends after a full stop, ! or ? and what closes on it, unless the next word is
-    in lower case. (A full stop that belongs to an abbreviation is not a token of its own.)
+    A sentence ends at an empty line, and after a full stop, ! or ? and what closes on it, if space
+    and no word in lower case follows. A full stop of an abbreviation ends it only if the next word
+    would have no capital otherwise (in the U.S. He left).
     """
-    starts = [0]
-    stopped = False
-    for i, (start, end) in enumerate(tokens):
-        token = text[start:end]
-        if stopped:
-            glued = start == tokens[i - 1][1]
-            if glued and (_CLOSING.fullmatch(token) or _STOP.fullmatch(token)):
-                continue
-            if not token[0].islower():
-                starts.append(i)
-        stopped = _STOP.fullmatch(token) is not None
-    if tokens:
-        starts.append(len(tokens))
-    return starts
+    sentences = []
+    start = len(text) - len(text.lstrip())
+    for match in _END.finditer(text, start):
+        if _ends(text, match, start):
+            sentences.append((start, start + len(text[start : match.start(4)].rstrip())))
+            start = match.end()
+    end = len(text.rstrip())
+    if start < end:
+        sentences.append((start, end))
+    return sentences
+
+
+def _ends(text: str, match: re.Match[str], begin: int) -> bool:
+    """Whether a sentence that begins at ``begin`` ends with what may be its end."""
+    first, more, _, space = match.groups()
+    if more is None:
+        return first == "\u2029" or "\n" in space
+    if not space:
+        return (more or first)[-1] in _WIDE_STOPS
+    if "\n" in space and ("\u2029" in space or space.count("\n") > 1):
+        return True
+    stop = first + more
+    if text[match.end() : match.end() + 1] in _NEVER_FIRST:
+        return False
+    after = _OPENING.match(text, match.end()).end()  # type: ignore[union-attr]  # may be empty
+    if text[after : after + 1].islower() and not text[after + 1 : after + 2].isupper():
+        return False  # but iPhones may open one
+    if stop in {"...", "…"}:
+        return not _SAYS_NOTHING.match(text, after)
+    if stop != ".":
+        return True
+    words = text[max(begin, match.start() - 24) : match.start()].split()
+    word = words[-1].lstrip(_BEFORE_WORD) if words else ""
+    place = match.start() - len(word)
+    opens = place == begin or text[place - 1] == "\n"
+    if opens and ((word.isdigit() and len(word) <= 3) or (word.isalpha() and len(word) == 1)):
+        return False  # 1. of a list
+    if word in _NAME_FOLLOWS:
+        return False
+    if word in _NUMBER_FOLLOWS:
+        return not text[after : after + 1].isdigit()
+    if word in _MAY_END or _INITIAL.search(word):
+        return _OPENER.match(text, after) is not None
+    return True

@@ -29,7 +29,7 @@ class Vocabulary:
         self.words = words
         first = len(SPECIAL)
         self._row = dict(zip(words, range(first, first + len(words)), strict=True))
-        self._cache = _Cache(self._find)
+        self._cache = Numbers(self._find)
 
     def __len__(self) -> int:
         """The number of rows, the two special ones included."""
@@ -40,10 +40,7 @@ class Vocabulary:
 
     def rows(self, tokens: Sequence[str]) -> Indices:
         """The rows of many tokens, (N,) int32."""
-        rows = np.fromiter(map(self._cache.__getitem__, tokens), np.int32, len(tokens))
-        if len(self._cache) > _CACHED:
-            self._cache.clear()
-        return rows
+        return self._cache.of(tokens)
 
     def coverage(self, tokens: Iterable[str]) -> dict[str, float]:
         """The share of the tokens that is found in each way: exact, lower, digits, unknown."""
@@ -63,15 +60,22 @@ class Vocabulary:
         return next((self._row[form] for form in forms(token) if form in self._row), UNKNOWN)
 
 
-class _Cache(dict[str, int]):
-    """Rows of the tokens seen so far; a token that is not there yet is looked up."""
+class Numbers(dict[str, int]):
+    """Numbers of the tokens seen lately; that of a token that is not there is found."""
 
     def __init__(self, find: Callable[[str], int]) -> None:
         self._find = find
 
     def __missing__(self, token: str) -> int:
-        row = self[token] = self._find(token)
-        return row
+        number = self[token] = self._find(token)
+        return number
+
+    def of(self, tokens: Sequence[str]) -> Indices:
+        """The numbers of many tokens, (N,) int32."""
+        numbers = np.fromiter(map(self.__getitem__, tokens), np.int32, len(tokens))
+        if len(self) > _CACHED:
+            self.clear()
+        return numbers
 
 
 def forms(token: str) -> Iterable[str]:

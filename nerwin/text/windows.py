@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nerwin.text.ngrams import Bags
 from nerwin.text.tags import Indices
 
 
@@ -13,11 +14,15 @@ class Windows:
     rows    (N, F) the row numbers of every token, one for each table
     starts  (S+1,) the number of each sentence's first token, then N
     C       words on each side; past a sentence's ends stands ``padding``
+    bags    of n-grams; the last column's numbers are theirs, if there are any
 
     ``windows[batch]`` is the (B, 2C+1, F) array for the token numbers in ``batch``.
     """
 
-    def __init__(self, rows: Indices, starts: Indices, C: int, padding: int) -> None:
+    def __init__(
+        self, rows: Indices, starts: Indices, C: int, padding: int, bags: Bags | None = None
+    ) -> None:
+        self.bags = bags
         lengths = np.diff(starts)
         # One run of C paddings between sentences serves the one before and the one after.
         self._places = np.arange(len(rows)) + C * (np.repeat(np.arange(len(lengths)), lengths) + 1)

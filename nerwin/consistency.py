@@ -1,0 +1,158 @@
+"""What a first pass says of the same words elsewhere in the document, for a second pass to see.
+
+One sentence may leave open what a name is, and another may not: in "Hilton resigned", Hilton is a
+person if the document's other sentences have it so (one sense per discourse: Gale, Church and
+Yarowsky, 1992; as features of a second model: Krishnan and Manning, 2006).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nerwin.decoding import Labels, best_labels
+from nerwin.engine.types import Array, Indices
+from nerwin.text.documents import same_words
+from nerwin.text.tags import Spans
+
+_BESIDE = 2  # words on each side whose types are told too
+_LONGEST = 6  # words of an entity that is looked for elsewhere
+_TINY = 1e-6
+
+
+def evidence(
+    P: Array, labels: Labels, words: Sequence[str], starts: Indices, documents: Indices
+) -> Array:
+    """(N, K) float32: what P (N, labels), the answers of a first pass, say of each word.
+
+    words, starts, documents  tokens, sentences and documents, as in ``DocumentFeatures``
+
+    In this order: P itself; the probabilities of the types ("outside" is the first) of the words
+    beside; and of three kinds of places elsewhere in the document, each time whether there is
+    one, and the mean and the maximum over them of the types' probabilities:
+
+        the word itself;
+        entities that hold the word;
+        entities whose words are those that stand here, the word being one of them: its place
+        there, as beginning, inside, end or single, comes before.
+    """
+    spans = labels.decode(best_labels(np.log(P + _TINY), labels, starts), starts)
+    types = labels.of_types(P)
+    same = same_words(words, starts, documents)
+    sentence = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    each = np.arange(len(words))
+
+    entity = np.repeat(np.arange(len(spans)), spans.end - spans.start)
+    inside = _inside(spans)
+    of_entity = np.zeros((len(spans), types.shape[1]), np.float32)
+    if len(spans):
+        of_entity = np.add.reduceat(types[inside], np.unique(entity, return_index=True)[1])
+        of_entity /= (spans.end - spans.start)[:, None]
+    record = np.full(len(words), -1)
+    record[inside] = np.arange(len(inside))
+    return np.concatenate(
+        (
+            P,
+            *(_shifted(types, sentence, step) for step in range(-_BESIDE, _BESIDE + 1) if step),
+            _elsewhere(types, same, same, each),
+            _elsewhere(of_entity[entity], same[inside], same, record),
+            _same_entities(spans, of_entity, same, sentence),
+        ),
+        axis=1,
+        dtype=np.float32,
+    )
+
+
+def _shifted(types: Array, sentence: Indices, step: int) -> Array:
+    """The row of the word so many steps away, zero past the sentence's ends."""
+    there = np.arange(len(types)) + step
+    within = (there >= 0) & (there < len(types))
+    there[~within] = 0
+    within &= sentence[there] == sentence
+    shifted: Array = types[there] * within[:, None]
+    return shifted
+
+
+def _inside(spans: Spans) -> Indices:
+    """The numbers of all words in entities, entity after entity."""
+    lengths = spans.end - spans.start
+    before = np.cumsum(lengths) - lengths
+    inside: Indices = np.repeat(spans.start - before, lengths) + np.arange(lengths.sum())
+    return inside
+
+
+def _elsewhere(values: Array, group: Indices, asked: Indices, own: Indices) -> Array:
+    """(N, 1 + 2T): of the records in the group that each of N asks for, its own record left out,
+    whether there is one, and the mean and the maximum of their values; zero if there is none.
+
+    values, group  (M, T) and (M,) of the records
+    asked, own     (N,) a group, or −1 for none; a record, or −1 for none
+    """
+    N, T = len(asked), values.shape[1]
+    told = np.zeros((N, 1 + 2 * T), np.float32)
+    if not len(group):
+        return told
+    order = np.argsort(group, kind="stable")
+    present, begins = np.unique(group[order], return_index=True)
+    counts = np.diff(np.append(begins, len(group)))
+    values_in_order = values[order]
+    sums = np.add.reduceat(values_in_order, begins)
+    highest = np.maximum.reduceat(values_in_order, begins)
+    # Whoever holds the maximum alone is told the second highest.
+    is_highest = values_in_order == np.repeat(highest, counts, axis=0)
+    holders = np.add.reduceat(is_highest.astype(np.int32), begins)
+    second = np.maximum.reduceat(np.where(is_highest, 0, values_in_order), begins)
+
+    place = np.minimum(np.searchsorted(present, asked), len(present) - 1)
+    has_own = own >= 0
+    others = np.where(present[place] == asked, counts[place] - has_own, 0)
+    some = np.flatnonzero(others > 0)
+    place, has_own = place[some], has_own[some, None]
+    mine = np.where(has_own, values[own[some]], 0)
+    told[some, 0] = 1
+    told[some, 1 : 1 + T] = (sums[place] - mine) / others[some, None]
+    alone = has_own & (mine == highest[place]) & (holders[place] == 1)
+    told[some, 1 + T :] = np.where(alone, second[place], highest[place])
+    return told
+
+
+def _same_entities(spans: Spans, of_entity: Array, same: Indices, sentence: Indices) -> Array:
+    """(N, 4 + 1 + 2T): of entities elsewhere that are, word for word, what stands here; the
+    longest counts.
+    """
+    N = len(same)
+    told = np.zeros((N, 4 + 1 + 2 * of_entity.shape[1]), np.float32)
+    lengths = spans.end - spans.start
+    free = np.ones(N, bool)
+    runs = _runs(same, sentence, int(min(_LONGEST, lengths.max(initial=0))))
+    for length in range(len(runs), 0, -1):
+        run = runs[length - 1]
+        these = np.flatnonzero(lengths == length)
+        own = np.full(N, -1)
+        own[spans.start[these]] = np.arange(len(these))
+        found = _elsewhere(of_entity[these], run[spans.start[these]], run, own)
+        first = np.flatnonzero(found[:, 0])
+        first = first[free[first] & free[first + length - 1]]
+        if len(first):  # of those that overlap, the first
+            first = first[np.append(True, np.diff(first) >= length)]
+        for i in range(length):
+            place = 3 if length == 1 else 0 if i == 0 else 2 if i == length - 1 else 1
+            told[first + i, place] = 1
+            told[first + i, 4:] = found[first]
+            free[first + i] = False
+    return told
+
+
+def _runs(same: Indices, sentence: Indices, longest: int) -> list[Indices]:
+    """For each length, equal numbers for equal runs of words in one document, by their first
+    word; −1 where the sentence ends before.
+    """
+    runs = [same] if longest else []
+    for length in range(2, longest + 1):
+        run = np.full(len(same), -1)
+        first = np.flatnonzero(sentence[: 1 - length] == sentence[length - 1 :])
+        pairs = runs[-1][first] * (len(same) + 1) + same[first + length - 1]
+        run[first] = np.unique(pairs, return_inverse=True)[1]
+        runs.append(run)
+    return runs

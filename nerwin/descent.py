@@ -1,0 +1,84 @@
+"""Gradient descent on one model: steps, batch after batch, and the epochs they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from nerwin.batches import Batch, Batches
+from nerwin.config import TrainingOptions
+from nerwin.engine.graph import backward
+from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, linear_decay
+from nerwin.errors import NerwinError
+from nerwin.model import Dropout, Model, parameter_nodes
+
+
+class Descent:
+    """A model on its way down its loss.
+
+    seed  of everything random, together with the number of the epoch: so an epoch is the same
+          whether the ones before it were trained just now or in another process
+    """
+
+    def __init__(
+        self, model: Model, batches: Batches, options: TrainingOptions, seed: tuple[int, ...]
+    ) -> None:
+        self.model = model
+        self.batches = batches
+        self.options = options
+        self.seed = seed
+        self.optimizer = _make_optimizer(options)
+
+    def epoch(self, number: int, progress: Callable[[int], None]) -> tuple[float, float]:
+        """Train one epoch; its mean loss, and the learning rate at its end.
+
+        The same model, data and seed give the same bits again, on one machine: BLAS runs on one
+        thread, which is also the fastest for products of this size. ``progress`` is told the
+        number of windows after each batch. Raises NerwinError if the numbers run away.
+        """
+        options, n = self.options, len(self.batches)
+        rng = np.random.default_rng((self.seed[0], number, *self.seed[1:]))
+        dropout = None
+        shares = options.dropout, options.dropout_dense, options.dropout_hidden
+        if any(shares):
+            dropout = Dropout(rng, *shares)
+        total, done = 0.0, 0
+        rate = options.learning_rate
+        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
+            for batch in self.batches.epoch(rng):
+                if options.schedule == "linear":
+                    share = ((number - 1) * n + done) / (options.epochs * n)
+                    rate = options.learning_rate * linear_decay(share)
+                size = len(batch.labels)
+                total += size * self.step(batch, rate, dropout)
+                done += size
+                progress(size)
+            mean = total / n
+            finite = all(np.isfinite(value).all() for value in self.model.parameters.values())
+        if not np.isfinite(mean) or not finite:
+            raise NerwinError(
+                f"epoch {number}: training diverged (loss {mean:g}); try a smaller --learning-rate"
+            )
+        return mean, rate
+
+    def step(self, batch: Batch, rate: float, dropout: Dropout | None = None) -> float:
+        """One batch: forward, backward, and a step of every parameter. Returns the batch's loss."""
+        model = self.model
+        nodes = parameter_nodes(model.parameters, model.options)
+        J = model.loss(nodes, batch.inputs, batch.labels, batch.starts, dropout)
+        gradients = backward(J)
+        for name, node in nodes.items():
+            if node in gradients:
+                own = rate * self.options.vectors_rate if name == "E" else rate
+                self.optimizer.update(name, model.parameters[name], gradients[node], own)
+        return float(J.value)
+
+
+def _make_optimizer(options: TrainingOptions) -> Optimizer:
+    if options.optimizer == "adam":
+        return Adam(options.l2)
+    if options.optimizer == "adagrad":
+        return AdaGrad(options.l2)
+    return SGD(options.momentum, options.l2)
