@@ -17,11 +17,16 @@ from nerwin.text.vocabulary import PADDING, UNKNOWN
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B windows with their right labels; starts (S+1,) of sentences, if the batch is whole ones."""
+    """B windows with their right labels (B,).
+
+    starts  (S+1,) of sentences, if the batch is whole ones
+    Y       (B, K) what teachers say instead of the labels, if there are any
+    """
 
     inputs: Inputs
     labels: Indices
     starts: Indices | None
+    Y: Array | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +46,16 @@ class Batches:
     """
 
     def __init__(
-        self, model: Model, train: Gold, options: TrainingOptions, answers: Answers | None = None
+        self,
+        model: Model,
+        train: Gold,
+        options: TrainingOptions,
+        answers: Answers | None = None,
+        Y: Array | None = None,
     ) -> None:
         self.windows = model.windows(train.words, train.starts, train.own)
         self.labels = model.labels.encode(train.spans, train.starts)
+        self._Y = Y
         self._starts = train.starts
         self._sentences: Indices = np.arange(len(train.starts) - 1)
         self._whole = model.options.loss == "crf"
@@ -98,4 +109,5 @@ class Batches:
         if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout
             dense[alone] = self.alone[tokens[alone]]
-        return Batch(Inputs(rows, dense, self.windows.bags), self.labels[tokens], starts)
+        Y = None if self._Y is None else self._Y[tokens]
+        return Batch(Inputs(rows, dense, self.windows.bags), self.labels[tokens], starts, Y)

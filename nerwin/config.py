@@ -24,7 +24,10 @@ Override = tuple[str, str, Any]  # section, key, value
 
 
 def _option(default: Any, help: str, **limits: Any) -> Any:
-    """A field with its help. Limits: choices, at_least, above, below, path, named, flag_only."""
+    """A field with its help.
+
+    Limits: choices, at_least, at_most, above, below, path, named, flag_only.
+    """
     return field(default=default, metadata={"help": help, **limits})
 
 
@@ -146,6 +149,12 @@ class TrainingOptions:
     )
     momentum: float = _option(0.0, "share of the last step kept (sgd only)", at_least=0, below=1)
     schedule: str = _option("constant", "learning rate over time", choices=("constant", "linear"))
+    teachers: tuple[str, ...] = _option(
+        (), "runs of trained models, whose mean answer is learned", path=True
+    )
+    teaching: float = _option(
+        0.5, "share of the teachers in what is learned; the rest is gold", above=0, at_most=1
+    )
     dropout: float = _option(
         0.0, "share of the vectors in x set to zero in training", at_least=0, below=1
     )
@@ -180,6 +189,10 @@ class Config:
     features: FeatureOptions = FeatureOptions()
     model: ModelOptions = ModelOptions()
     training: TrainingOptions = TrainingOptions()
+
+    def __post_init__(self) -> None:
+        if self.training.teachers and self.model.loss == "crf":
+            raise ConfigError("training.teachers: a CRF learns labels, not their probabilities")
 
     def as_dict(self) -> dict[str, Any]:
         """Sections of plain values, as JSON and TOML have them."""
@@ -262,6 +275,8 @@ def convert(option: dataclasses.Field[Any], value: Any, name: str) -> Any:
     for number in result if isinstance(result, tuple) else (result,):
         if "at_least" in limits and number < limits["at_least"]:
             raise ConfigError(f"{name}: expected at least {limits['at_least']}, not {number}")
+        if "at_most" in limits and number > limits["at_most"]:
+            raise ConfigError(f"{name}: expected at most {limits['at_most']}, not {number}")
         if "above" in limits and not limits["above"] < number:
             raise ConfigError(f"{name}: expected more than {limits['above']}, not {number}")
         if "below" in limits and not number < limits["below"]:
@@ -302,6 +317,8 @@ def _from_folder(value: Any, option: dataclasses.Field[Any], file: Path) -> Any:
     if option.metadata.get("named"):
         pairs = (text.partition("=") for text in value)
         return tuple(f"{name}={os.path.normpath(file.parent / path)}" for name, _, path in pairs)
+    if isinstance(value, tuple):
+        return tuple(os.path.normpath(file.parent / path) for path in value)
     path = os.path.normpath(file.parent / value)
     could_be_name = option.name == "vectors" and not {".", "/", os.sep} & set(value)
     return value if could_be_name and not os.path.exists(path) else path

@@ -67,7 +67,7 @@ class Descent:
         """One batch: forward, backward, and a step of every parameter. Returns the batch's loss."""
         model = self.model
         nodes = parameter_nodes(model.parameters, model.options)
-        J = model.loss(nodes, batch.inputs, batch.labels, batch.starts, dropout)
+        J = model.loss(nodes, batch.inputs, batch.labels, batch.starts, dropout, batch.Y)
         gradients = backward(J)
         for name, node in nodes.items():
             if node in gradients:

@@ -14,6 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from nerwin.engine.types import Array
+from nerwin.ensemble import Ensemble
 from nerwin.gold import Gold
 from nerwin.model import Model
 from nerwin.text.tags import Spans, write_tags
@@ -75,7 +76,7 @@ class Scores:
         }
 
 
-def evaluate(model: Model, gold: Gold) -> Scores:
+def evaluate(model: Model | Ensemble, gold: Gold) -> Scores:
     """Find the entities of a gold file's tokens with a model, and compare.
 
     If the model was made for chosen types, gold entities of others do not count.
@@ -83,13 +84,13 @@ def evaluate(model: Model, gold: Gold) -> Scores:
     return measure(model, gold, scores_of(model, gold))
 
 
-def scores_of(model: Model, gold: Gold) -> Array:
+def scores_of(model: Model | Ensemble, gold: Gold) -> Array:
     """S (N, K): the score of each label for the tokens of a gold file."""
     with threadpool_limits(1, "blas"):
         return model.scores(gold.words, gold.starts, gold.documents)
 
 
-def measure(model: Model, gold: Gold, S: Array) -> Scores:
+def measure(model: Model | Ensemble, gold: Gold, S: Array) -> Scores:
     """``evaluate`` where S, the scores of labels, is known already."""
     found = model.decode(S, gold.starts)
     spans, tags = wanted(model, gold), gold.tags
@@ -100,7 +101,7 @@ def measure(model: Model, gold: Gold, S: Array) -> Scores:
     return replace(scores, calibration_error=expected_calibration_error(found.scores, right))
 
 
-def wanted(model: Model, gold: Gold) -> Spans:
+def wanted(model: Model | Ensemble, gold: Gold) -> Spans:
     """The gold entities that count: if the model was made for chosen types, those alone."""
     return keep_types(gold.spans, model.types) if model.options.types else gold.spans
 

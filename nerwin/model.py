@@ -152,11 +152,13 @@ class Model:
         labels: Indices,
         starts: Indices | None = None,
         dropout: Dropout | None = None,
+        Y: Array | None = None,
     ) -> Node:
         """J, the mean loss of a batch of B windows with the right labels (B,).
 
         nodes   one for each parameter, see ``parameter_nodes``
         starts  where the batch's sentences start, then B; a CRF's batch is whole sentences
+        Y       (B, K) probabilities of labels to come close to, instead of the right ones
         """
         S = scores(nodes, inputs, self.lexicon.tables, self.options, dropout)
         dtype = S.value.dtype
@@ -166,9 +168,11 @@ class Model:
                 for name, allowed in zip(TRANSITIONS, self.labels.transitions(), strict=True)
             ]
             return apply(crf_loss, S, *path, labels=labels, starts=starts)
+        if Y is None:
+            Y = np.eye(len(self.labels), dtype=dtype)[labels]
         if self.options.loss == "softmax":
-            return apply(ops.softmax_cross_entropy, S, labels=labels)
-        Y = np.eye(len(self.labels), dtype=dtype)[labels, 1:]  # "outside" has no scorer
+            return apply(ops.softmax_cross_entropy, S, Y=Y)
+        Y = Y[:, 1:]  # "outside" has no scorer
         if self.options.loss == "squared":
             return apply(ops.squared_error, apply(ops.sigmoid, S), Y=Y)
         return apply(ops.logistic_loss, S, Y=Y)
@@ -186,6 +190,17 @@ class Model:
         """
         dense = self.dense(tokens, starts, documents)
         return self._scores(self.parameters, self.windows(tokens, starts, own), dense)
+
+    def probabilities(
+        self,
+        tokens: Sequence[str],
+        starts: Indices,
+        documents: Indices,
+        own: Indices | None = None,
+    ) -> Array:
+        """P (N, K) of each label of each token, which sum to 1; letters as in ``scores``."""
+        S = self.scores(tokens, starts, documents, own)
+        return self._distribution(self.parameters, S, starts)
 
     def _scores(self, parameters: Parameters, windows: Windows, dense: Dense) -> Array:
         first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0

@@ -239,8 +239,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
 
 
-def load_model(folder: Path, checkpoint: str = "best") -> Model:
-    """The model of the best or the last checkpoint.
+def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = None) -> Model:
+    """The model of the best or the last checkpoint; of the models of its first pass, only the
+    first so many.
 
     The vectors of words that training did not touch are memory-mapped, and checked for their
     size alone; everything else is checked against its SHA-256. Raises ConfigError if the folder
@@ -255,7 +256,8 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
         )
     name = manifest.best if checkpoint == "best" else manifest.last
     with _damage(folder / MANIFEST):
-        first = [_load_parameters(folder / f["folder"], f["parameters"]) for f in manifest.folds]
+        folds = manifest.folds[:first_pass]
+        first = [_load_parameters(folder / fold["folder"], fold["parameters"]) for fold in folds]
         chosen = manifest.checkpoints[name] if name else {}
         parameters = first[-1] if first else {}
         if name:

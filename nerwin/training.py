@@ -28,10 +28,11 @@ from threadpoolctl import threadpool_limits
 
 from nerwin import modeldir, tuning
 from nerwin.batches import Batches
-from nerwin.config import Config, DataOptions
+from nerwin.config import Config, DataOptions, TrainingOptions
 from nerwin.descent import Descent
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array, Indices
+from nerwin.ensemble import Ensemble, check_alike
 from nerwin.errors import ConfigError, NerwinError
 from nerwin.evaluation import Scores, evaluate, measure, scores_of
 from nerwin.folds import answers, folds_of
@@ -125,6 +126,7 @@ class Run:
         rng = np.random.default_rng(config.training.seed)
         words, vectors, sha256 = _words_and_vectors(config.data, train.words, rng)
         model = new_model(config, types, train.words, words, vectors, rng, lists)
+        check_alike([model, *_load_teachers(config.training)])
         _count_transitions(model, train)
         if config.model.tune and "dev" not in splits:
             log.warning("model.tune: there is no dev file, so nothing is tuned")
@@ -265,7 +267,7 @@ class Run:
         if model.first:
             with threadpool_limits(1, "blas"):
                 seen = answers(model, train, self._folds)
-        batches = Batches(model, train, config.training, seen)
+        batches = Batches(model, train, config.training, seen, self._taught())
         if fold:
             batches = batches.of(np.flatnonzero(self._folds != fold - 1))
         seed = (config.training.seed, fold) if fold else (config.training.seed,)
@@ -277,6 +279,19 @@ class Run:
         descent.optimizer.state = self._optimizer_state
         self._optimizer_state = {}
         return descent
+
+    def _taught(self) -> Array | None:
+        """What is to be learned where there are teachers: their mean answer, mixed with gold."""
+        options, train = self.config.training, self.splits["train"]
+        if not options.teachers:
+            return None
+        teachers = Ensemble(_load_teachers(options))
+        with threadpool_limits(1, "blas"):
+            Y = teachers.probabilities(train.words, train.starts, train.documents, train.own)
+        Y *= options.teaching
+        labels = self.model.labels.encode(train.spans, train.starts)
+        Y[np.arange(len(Y)), labels] += 1 - options.teaching
+        return Y
 
     def _epoch(self, descent: Descent, progress: Progress) -> Epoch:
         began = time.perf_counter()
@@ -337,6 +352,10 @@ class Run:
         modeldir.write_file(self._metrics_path, "".join(json.dumps(x) + "\n" for x in lines))
 
 
+def _load_teachers(options: TrainingOptions) -> list[Model]:
+    return [modeldir.load_model(Path(folder)) for folder in options.teachers]
+
+
 def _count_transitions(model: Model, train: Gold) -> None:
     """Add the scores of transitions in training data, if they may be of use: a CRF learns its
     own.
@@ -354,8 +373,13 @@ def _with_absolute_paths(config: Config) -> Config:
         for name in ("train", "dev", "test")
         if getattr(config.data, name)
     }
+    teachers = tuple(map(os.path.abspath, config.training.teachers))
     gazetteer = tuple(f"{n}={os.path.abspath(path)}" for n, path in config.data.gazetteers())
-    return replace(config, data=replace(config.data, **paths, gazetteer=gazetteer))
+    return replace(
+        config,
+        data=replace(config.data, **paths, gazetteer=gazetteer),
+        training=replace(config.training, teachers=teachers),
+    )
 
 
 def _read_splits(config: Config) -> dict[str, Gold]:

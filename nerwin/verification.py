@@ -113,7 +113,7 @@ def op_examples(
         (ops.grouped_scores, (N(5, 12), N(4, 3)), {}),
         (ops.squared_error, (N(5, 3),), {"Y": rng.integers(0, 2, (5, 3))}),
         (ops.logistic_loss, (N(5, 3),), {"Y": rng.integers(0, 2, (5, 3))}),
-        (ops.softmax_cross_entropy, (N(5, 3),), {"labels": rng.integers(0, 3, 5)}),
+        (ops.softmax_cross_entropy, (N(5, 3),), {"Y": rng.dirichlet((1, 1, 1), 5)}),
     ]
 
 

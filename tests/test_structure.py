@@ -22,7 +22,7 @@ LADDER = [
     ["prediction"],
     ["descent", "folds", "tuning"],
     ["evaluation", "batches", "modeldir"],
-    ["initial", "gold"],
+    ["initial", "gold", "ensemble"],
     ["model"],
     ["consistency"],
     ["decoding", "records"],

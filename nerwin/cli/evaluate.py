@@ -28,6 +28,19 @@ from nerwin.errors import ConfigError
     type=int,
     help="Column of the predicted tag, without RUN.  [default: −1]",
 )
+@click.option(
+    "--with",
+    "others",
+    multiple=True,
+    metavar="RUN",
+    help="Ask this model too, and take the mean; can be given again.",
+)
+@click.option(
+    "--first-pass",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Of a model with two passes, ask only N models of the first.  [default: all]",
+)
 @click.option("--encoding", help="Encoding of the file.  [default: as in training, or utf-8]")
 def command(
     paths: tuple[str, ...],
@@ -35,6 +48,8 @@ def command(
     token_column: int | None,
     tag_column: int | None,
     predicted_column: int | None,
+    others: tuple[str, ...],
+    first_pass: int | None,
     encoding: str | None,
 ) -> None:
     """Measure precision, recall and F1 against gold entities.
@@ -53,6 +68,8 @@ def command(
         raise click.UsageError("expected [RUN] FILE, and no more")
     if len(paths) == 2 and predicted_column is not None:
         raise ConfigError("--predicted-column is for a file with predictions: leave RUN out")
+    if len(paths) == 1 and others:
+        raise ConfigError("--with is for a model: name its RUN first")
     if not Path(paths[-1]).exists():
         raise ConfigError(f"{paths[-1]}: no such file")
     show_log()
@@ -60,7 +77,7 @@ def command(
     asked |= {"encoding": encoding}
     given = {name: value for name, value in asked.items() if value is not None}
     scores = (
-        _of_model(Path(paths[0]), paths[1], given)
+        _of_model([Path(run) for run in (paths[0], *others)], paths[1], given, first_pass)
         if len(paths) == 2
         else _of_columns(paths[0], -1 if predicted_column is None else predicted_column, given)
     )
@@ -74,15 +91,19 @@ def command(
             click.echo(f"expected calibration error of the entities' scores {error}")
 
 
-def _of_model(run: Path, file: str, given: dict[str, Any]) -> dict[str, Any]:
+def _of_model(
+    runs: list[Path], file: str, given: dict[str, Any], first_pass: int | None
+) -> dict[str, Any]:
     import dataclasses
 
+    from nerwin.ensemble import Ensemble
     from nerwin.evaluation import evaluate
     from nerwin.gold import read_gold
     from nerwin.modeldir import load_model, read_manifest
 
-    gold = read_gold(file, dataclasses.replace(read_manifest(run).config.data, **given))
-    return evaluate(load_model(run), gold).as_dict()
+    gold = read_gold(file, dataclasses.replace(read_manifest(runs[0]).config.data, **given))
+    models = [load_model(run, first_pass=first_pass) for run in runs]
+    return evaluate(Ensemble(models) if len(models) > 1 else models[0], gold).as_dict()
 
 
 def _of_columns(file: str, predicted_column: int, given: dict[str, Any]) -> dict[str, Any]:

@@ -299,17 +299,19 @@ def logistic_loss(S: Array, *, Y: Array) -> tuple[Array, Gradients]:
     return np.asarray(each.sum() / B), (dS,)
 
 
-def softmax_cross_entropy(S: Array, *, labels: Indices) -> tuple[Array, Gradients]:
-    """J = −1/B Σ log softmax(s)[label].  S (B, K), labels (B,) in 0 … K−1 -> scalar."""
+def softmax_cross_entropy(S: Array, *, Y: Array) -> tuple[Array, Gradients]:
+    """J = −1/B Σ y log softmax(s).  S, Y (B, K), the rows of Y sum to 1 -> scalar.
+
+    A row of Y is one for the right label, or the probabilities that a teacher gives to all.
+    """
     B = len(S)
-    each = np.arange(B)
     shifted = S - S.max(axis=1, keepdims=True)
     log_P = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
     def dS(dJ: Array) -> Array:
         gradient = np.exp(log_P)
-        gradient[each, labels] -= 1
+        gradient -= Y
         gradient *= dJ / B
         return gradient
 
-    return np.asarray(-log_P[each, labels].sum() / B), (dS,)
+    return np.asarray(-np.vdot(Y, log_P) / B), (dS,)

@@ -18,9 +18,9 @@ def cluster(vectors: NDArray[np.float32], k: int, rng: np.random.Generator) -> I
     Each vector belongs to the centre at the smallest angle, each centre is the direction of its
     vectors' mean.
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-    sample = directions[:_SAMPLE]
+    sample = vectors[:_SAMPLE]
+    lengths = np.linalg.norm(sample, axis=1, keepdims=True)
+    sample = sample / np.maximum(lengths, np.finfo(np.float32).tiny)
     k = min(k, len(sample))
     centres = sample[np.sort(rng.permutation(len(sample))[:k])]
     for _ in range(_ROUNDS):
@@ -31,9 +31,10 @@ def cluster(vectors: NDArray[np.float32], k: int, rng: np.random.Generator) -> I
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
         centres = centres.copy()  # a centre that lost all its vectors stays where it is
         centres[present] = sums / np.maximum(norms, np.finfo(np.float32).tiny)
-    return _nearest(directions, centres)
+    return _nearest(vectors, centres)
 
 
-def _nearest(directions: NDArray[np.float32], centres: NDArray[np.float32]) -> Indices:
-    blocks = (directions[i : i + _BLOCK] for i in range(0, len(directions), _BLOCK))
+def _nearest(vectors: NDArray[np.float32], centres: NDArray[np.float32]) -> Indices:
+    """The centre at the smallest angle, whatever a vector's length."""
+    blocks = (vectors[i : i + _BLOCK] for i in range(0, len(vectors), _BLOCK))
     return np.concatenate([(block @ centres.T).argmax(axis=1) for block in blocks])

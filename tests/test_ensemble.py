@@ -1,0 +1,77 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import RICH, SMALL
+
+from nerwin import modeldir
+from nerwin.config import load_config
+from nerwin.ensemble import Ensemble
+from nerwin.errors import ConfigError
+from nerwin.evaluation import evaluate
+from nerwin.gold import read_gold
+from nerwin.training import Run
+
+
+def test_an_ensemble_answers_the_mean_of_its_models(rich: Path, trained: Path) -> None:
+    model = modeldir.load_model(rich)
+    other = replace(
+        model, parameters={name: 0.5 * value for name, value in model.parameters.items()}
+    )
+    gold = read_gold(modeldir.read_manifest(rich).config.data.dev, load_config().data)
+    asked = gold.words, gold.starts, gold.documents
+    P, Q = model.probabilities(*asked), other.probabilities(*asked)
+    both = Ensemble([model, other])
+    np.testing.assert_allclose(both.probabilities(*asked), (P + Q) / 2, atol=1e-6)
+    np.testing.assert_allclose(both.probabilities(*asked).sum(axis=1), 1, atol=1e-5)
+    alone = Ensemble([model, model])
+    assert evaluate(alone, gold).overall == evaluate(model, gold).overall
+    found = both.predict(*asked)
+    for start, end, score in zip(found.spans.start, found.spans.end, found.scores, strict=True):
+        assert score <= ((P + Q) / 2)[start:end].max(axis=1).min() + 1e-6
+
+
+def test_models_of_other_tags_do_not_fit(rich: Path, trained: Path) -> None:
+    with pytest.raises(ConfigError, match=r"different types or tags.*BIOES.*IO"):
+        Ensemble([modeldir.load_model(rich), modeldir.load_model(trained)])
+
+
+@pytest.mark.parametrize("loss", ["softmax", "logistic"])
+def test_a_pupil_learns_what_its_teachers_say(rich: Path, tmp_path: Path, loss: str) -> None:
+    """Taught alone by teachers that know nothing but one wrong answer, it gives that answer."""
+    teacher = modeldir.load_model(rich)
+    manifest = modeldir.read_manifest(rich)
+    for value in teacher.parameters.values():
+        value[:] = 0
+    teacher.parameters["b"] += 1
+    teacher.parameters["U"][:, 4] = 1  # a single word that is a place
+    folder = tmp_path / "teacher"
+    blank = modeldir.Manifest(manifest.config, manifest.types, manifest.provenance)
+    modeldir.create(folder, teacher, blank)
+    modeldir.save_checkpoint(
+        folder, blank, epoch=1, dev_f1=0.1, parameters=teacher.parameters, optimizer={}, best=True
+    )
+    taught = [("training", "teachers", str(folder)), ("training", "teaching", 1.0)]
+    options = load_config(overrides=[*SMALL, *RICH, ("model", "loss", loss), *taught])
+    run = Run.start(options, tmp_path / "pupil")
+    for _ in run.epochs():
+        break
+    resumed = Run.resume(tmp_path / "pupil")
+    for _ in resumed.epochs():
+        pass
+    gold = resumed.splits["dev"]
+    labels = resumed.model.probabilities(gold.words, gold.starts, gold.documents).argmax(axis=1)
+    assert (labels == 4).mean() > 0.99
+
+
+def test_teachers_must_fit(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="CRF"):
+        load_config(overrides=[("training", "teachers", "x"), ("model", "loss", "crf")])
+    taught = ("training", "teachers", str(trained))
+    with pytest.raises(ConfigError, match="different types or tags"):
+        Run.start(load_config(overrides=[*SMALL, *RICH, taught]), tmp_path / "run")
+    taught = ("training", "teachers", str(tmp_path / "nobody"))
+    with pytest.raises(ConfigError, match="nobody: no such folder"):
+        Run.start(load_config(overrides=[*SMALL, *RICH, taught]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
