@@ -38,7 +38,8 @@ from nerwin.config import DataOptions
 from nerwin.evaluation import Counts
 from nerwin.gold import Gold, read_gold
 from nerwin.modeldir import load_model
-from nerwin.prediction import Record, predict_block
+from nerwin.prediction import predict_block
+from nerwin.records import Record
 from nerwin.text.tags import Spans
 from nerwin.text.tokenizer import offsets, split_words
 

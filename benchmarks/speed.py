@@ -112,7 +112,7 @@ def main() -> None:
         ("`python -c 'import numpy'`", "s", lambda: python("import numpy")),
         ("`nerwin --help`", "s", lambda: seconds([*NERWIN, "--help"])),
         ("`nerwin predict`, start to first entity", "s", lambda: first_entity(options.run)),
-        ("predict, tokenized to CoNLL", "tokens/s", lambda: rate("--tokenized")),
+        ("predict, tokenized to CoNLL", "tokens/s", lambda: rate("--input-format", "tokenized")),
         ("predict, raw to JSON lines", "tokens/s", lambda: rate("--format", "jsonl")),
         ("train, one example at a time", "windows/s", lambda: one_by_one(model, rng, 2000)),
         ("train, batches of 32", "windows/s", lambda: batches(model, rng, 32, 1500)),

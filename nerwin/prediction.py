@@ -1,45 +1,21 @@
-"""Text in, entities out, block by block: the memory does not grow with the input."""
+"""Records -> entities, block by block: the memory does not grow with the input."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import BinaryIO
+import dataclasses
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from nerwin.decoding import Decoded
 from nerwin.model import Model
-from nerwin.text import inline
-from nerwin.text.corpus import read_sentences
-from nerwin.text.files import read_blocks, read_lines
-from nerwin.text.tags import write_tags
-from nerwin.text.tokenizer import offsets, split_words
+from nerwin.records import Record
+from nerwin.text.tags import Spans
+from nerwin.text.tokenizer import offsets
 
-_SENTENCES = 1000  # of a CoNLL file, in a block at least
-_LONG = 10_000  # at most, even if their document goes on
-_LONGEST = 1 << 18  # bytes of a line; a longer one makes several records
-_FIELD = re.compile(r"[^ \t]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A piece of text with one result: a line, or a sentence of a CoNLL file.
-
-    words      its tokens, between which there is nothing but space
-    sentences  where the sentences start: numbers of tokens, and their number at the end
-    goes_on    whether its document goes on with the next record
-    cut        whether its line does, too: a line too long for one record
-    """
-
-    text: str
-    words: list[str]
-    sentences: list[int]
-    goes_on: bool = False
-    cut: bool = False
+_LONG = 50_000  # tokens, about, after which a document is cut in two
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +36,7 @@ class Block:
     words   (N) tokens of all records
     starts  (S+1,) the number of each sentence's first token, then N
     bounds  (R+1,) the number of each record's first token, then N
+    source  the file that the records come from
     """
 
     records: list[Record]
@@ -67,6 +44,7 @@ class Block:
     starts: np.ndarray
     bounds: np.ndarray
     decoded: Decoded
+    source: str = ""
 
     def entities(self) -> Iterator[list[Entity]]:
         """The entities of each record."""
@@ -85,16 +63,57 @@ class Block:
                 found.append(Entity(start, end, record.text[start:end], kind, scores[i]))
             yield found
 
+    def only(self, min_score: float, types: Collection[str]) -> Block:
+        """The block with only the entities that score as much and are of these types."""
+        spans, scores = self.decoded.spans, self.decoded.scores
+        wanted = np.array([name in types for name in spans.types], bool)
+        kept = (scores >= min_score) & wanted[spans.type]
+        left = Spans(spans.start[kept], spans.end[kept], spans.type[kept], spans.types)
+        return dataclasses.replace(self, decoded=Decoded(left, scores[kept]))
 
-def predict(model: Model, batches: Iterable[list[Record]]) -> Iterator[Block]:
-    """Find the entities of many records, one batch at a time."""
-    for records in batches:
+
+def sees_documents(model: Model) -> bool:
+    """Whether it matters to the model what one document is."""
+    return len(model.pretrained) > 0 or bool(model.first)
+
+
+def predict(model: Model, batches: Iterable[list[Record]], source: str = "") -> Iterator[Block]:
+    """Find the entities of many records, one batch at a time; a document is never parted, unless
+    it is very long.
+    """
+    for records in _whole_documents(batches) if sees_documents(model) else batches:
+        if not records:
+            continue
         with threadpool_limits(1, "blas"):
-            block = predict_block(model, records)
+            block = predict_block(model, records, source)
         yield block
 
 
-def predict_block(model: Model, records: list[Record]) -> Block:
+def _whole_documents(batches: Iterable[list[Record]]) -> Iterator[list[Record]]:
+    """The same records in batches that each end with a document; very long ones are cut."""
+    held: list[Record] = []
+    size = 0  # of the document so far
+    for batch in batches:
+        if not held and not any(record.goes_on for record in batch):
+            yield batch
+            continue
+        ends = 0  # records up to the end of the last whole document
+        for record in batch:
+            held.append(record)
+            size += 1 + len(record.words) + len(record.text) // 100  # what is no word takes memory
+            if size >= _LONG:
+                record.goes_on = False
+            if not record.goes_on:
+                ends = len(held)
+                size = 0
+        if ends:
+            yield held[:ends]
+            held = held[ends:]
+    if held:
+        yield held
+
+
+def predict_block(model: Model, records: list[Record], source: str = "") -> Block:
     """Find the entities of one batch of records."""
     words: list[str] = []
     starts, bounds, documents = [0], [0], [0]
@@ -109,109 +128,4 @@ def predict_block(model: Model, records: list[Record]) -> Block:
         documents.append(len(starts) - 1)
     sentence_starts = np.array(starts)
     decoded = model.predict(words, sentence_starts, np.array(documents))
-    return Block(records, words, sentence_starts, np.array(bounds), decoded)
-
-
-# --- ways in --------------------------------------------------------------------------------
-
-
-def read_text(file: BinaryIO, path: str, encoding: str = "utf-8") -> Iterator[list[Record]]:
-    """Raw text: a record a line, tokenized and split into sentences."""
-    return _read_lines(file, path, encoding, split_words)
-
-
-def read_tokenized(file: BinaryIO, path: str, encoding: str = "utf-8") -> Iterator[list[Record]]:
-    """Pre-tokenized text: a sentence a line, spaces or tabs between tokens."""
-    return _read_lines(file, path, encoding, _split_tokens)
-
-
-def read_conll(
-    file: BinaryIO, path: str, encoding: str = "utf-8", token_column: int = 0
-) -> Iterator[list[Record]]:
-    """A column file: a record a sentence, its text the tokens with spaces between them.
-
-    A batch ends with a document, if documents are marked and not too long.
-    """
-    sentences = read_sentences(read_lines(file, path, encoding), path, token_column)
-    batch: list[Record] = []
-    words: list[str] = []
-    for sentence in sentences:
-        if words:
-            batch.append(_conll_record(words, goes_on=not sentence.opens_document))
-            opens = sentence.opens_document or len(batch) >= _LONG
-            if opens and len(batch) >= _SENTENCES:
-                yield batch
-                batch = []
-        words = sentence.words
-    if words:
-        yield [*batch, _conll_record(words)]
-
-
-def _read_lines(
-    file: BinaryIO, path: str, encoding: str, split: Callable[[str], tuple[list[str], list[int]]]
-) -> Iterator[list[Record]]:
-    for lines, cut in read_blocks(file, path, encoding, _LONGEST):
-        records = [Record(line, *split(line)) for line in lines]
-        if cut:
-            records[-1] = replace(records[-1], goes_on=True, cut=True)
-        yield records
-
-
-def _split_tokens(line: str) -> tuple[list[str], list[int]]:
-    words = line.split(" ")
-    if "" in words or "\t" in line:
-        words = _FIELD.findall(line)
-    return words, [0, len(words)] if words else [0]
-
-
-def _conll_record(words: list[str], *, goes_on: bool = False) -> Record:
-    return Record(" ".join(words), words, [0, len(words)], goes_on)
-
-
-# --- ways out -------------------------------------------------------------------------------
-
-
-def format_conll(block: Block) -> str:
-    """token TAB tag (IOB2) lines, an empty line after each sentence."""
-    tags = write_tags(block.decoded.spans, block.starts)
-    lines = [f"{word}\t{tag}\n" for word, tag in zip(block.words, tags, strict=True)]
-    for last in block.starts[1:]:
-        lines[last - 1] += "\n"
-    return "".join(lines)
-
-
-def format_jsonl(block: Block) -> str:
-    """One JSON object a record: its text, and its entities with offsets, type and score."""
-    lines = []
-    for record, entities in zip(block.records, block.entities(), strict=True):
-        found = [
-            {
-                "start": e.start,
-                "end": e.end,
-                "text": e.text,
-                "type": e.type,
-                "score": round(e.score, 4),
-            }
-            for e in entities
-        ]
-        line: dict[str, object] = {"text": record.text, "entities": found}
-        if record.cut:
-            line["cut"] = True
-        lines.append(json.dumps(line, ensure_ascii=False))
-    return "".join(f"{line}\n" for line in lines)
-
-
-def format_inline(block: Block) -> str:
-    """One line a record: its text with [entities](TYPE) marked in it, see ``text.inline``."""
-    lines = []
-    for record, entities in zip(block.records, block.entities(), strict=True):
-        marked = inline.mark(record.text, [(e.start, e.end, e.type) for e in entities])
-        lines.append(marked if record.cut else f"{marked}\n")
-    return "".join(lines)
-
-
-FORMATS: dict[str, Callable[[Block], str]] = {
-    "conll": format_conll,
-    "jsonl": format_jsonl,
-    "inline": format_inline,
-}
+    return Block(records, words, sentence_starts, np.array(bounds), decoded, source)

@@ -16,7 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from nerwin import prediction
+from nerwin import records
 from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
 from nerwin.config import SECTIONS
@@ -242,11 +242,11 @@ def test_predict_json_lines_have_exact_offsets(trained: Path) -> None:
             assert 0 <= entity["score"] <= 1
 
 
-@pytest.mark.parametrize("kind", ["--text", "--tokenized"])
+@pytest.mark.parametrize("kind", ["text", "tokenized"])
 def test_a_line_too_long_for_one_record_comes_in_pieces(trained: Path, kind: str) -> None:
     long = f"Zoë met Kofi Annan in New York . {'x' * 2000} " * 400
     text = f"Berlin .\n{long}\nParis\n"
-    in_json = nerwin("predict", trained, "-", kind, "--format", "jsonl", input=text).stdout
+    in_json = nerwin("predict", trained, "-", "-i", kind, "--format", "jsonl", input=text).stdout
     records = [json.loads(line) for line in in_json.splitlines()]
     cut = [record.get("cut", False) for record in records]
     assert "".join(r["text"] + "\n" * (not r.get("cut", False)) for r in records) == text
@@ -254,9 +254,9 @@ def test_a_line_too_long_for_one_record_comes_in_pieces(trained: Path, kind: str
     for record in records:
         for entity in record["entities"]:
             assert record["text"][entity["start"] : entity["end"]] == entity["text"]
-    marked = nerwin("predict", trained, "-", kind, "--format", "inline", input=text).stdout
+    marked = nerwin("predict", trained, "-", "-i", kind, "--format", "inline", input=text).stdout
     assert [inline.parse(line)[0] for line in marked.splitlines()] == text.splitlines()
-    columns = nerwin("predict", trained, "-", kind, input=text).stdout
+    columns = nerwin("predict", trained, "-", "-i", kind, input=text).stdout
     assert [line.split("\t")[0] for line in columns.split("\n") if line] == text.split()
 
 
@@ -300,7 +300,9 @@ def test_all_formats_tell_of_the_same_entities(trained: Path) -> None:
 
 
 def test_tokenized_and_conll_input_keep_their_tokens(trained: Path, tmp_path: Path) -> None:
-    tokenized = nerwin("predict", trained, "-", "--tokenized", input="can't stop . \n\nU.S.\ta-b\n")
+    tokenized = nerwin(
+        "predict", trained, "-", "-i", "tokenized", input="can't stop . \n\nU.S.\ta-b\n"
+    )
     assert [x.split("\t")[0] for x in tokenized.stdout.split("\n")] == [
         "can't", "stop", ".", "", "U.S.", "a-b", "", "",
     ]  # fmt: skip
@@ -317,7 +319,7 @@ def test_tokenized_and_conll_input_keep_their_tokens(trained: Path, tmp_path: Pa
 def test_predict_and_evaluate_agree(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prediction, "_SENTENCES", 20)  # so that documents come in several batches
+    monkeypatch.setattr(records, "_BATCH", 20)  # so that documents come in several batches
     run = request.getfixturevalue(kind)
     predicted = nerwin("predict", run, TEST).stdout.split("\n")
     both = tmp_path / "both.conll"
@@ -345,7 +347,9 @@ def test_an_output_file_appears_whole_or_not_at_all(trained: Path, tmp_path: Pat
     good, bad, out = tmp_path / "good.txt", tmp_path / "bad.txt", tmp_path / "out.conll"
     good.write_text("Fine.\n")
     bad.write_bytes(b"fine\nnot \xff utf-8\n")
-    fails(nerwin("predict", trained, good, bad, "-o", out), 1, f"{bad}:2: ", "--encoding")
+    fails(
+        nerwin("predict", trained, good, bad, "-o", out, "--strict"), 1, f"{bad}:2: ", "--encoding"
+    )
     assert {path.name for path in tmp_path.iterdir()} == {"good.txt", "bad.txt"}
     assert nerwin("predict", trained, good, "-o", out).exit_code == 0
     before = out.read_text()

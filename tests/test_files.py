@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 from itertools import chain
 from pathlib import Path
@@ -12,7 +14,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nerwin.errors import ConfigError, DataError
-from nerwin.text.files import BOM, known_encoding, open_binary, read_blocks, read_lines
+from nerwin.text.files import (
+    BOM,
+    check_unicode,
+    known_encoding,
+    open_binary,
+    read_blocks,
+    read_lines,
+    uncompressed,
+)
 
 texts = st.text(st.sampled_from("ab\n\r é字😀\u2028\x0c\x85\ufeff"), max_size=30)
 
@@ -96,18 +106,50 @@ def test_a_bom_is_dropped_once_and_only_at_the_start() -> None:
     assert lines == ["\ufeffa", "\ufeffb"]
 
 
-def test_files_plain_and_compressed(tmp_path: Path) -> None:
-    for name, data in (("a.txt", b"x\ny"), ("a.txt.gz", gzip.compress(b"x\ny"))):
-        (tmp_path / name).write_bytes(data)
-        with open_binary(tmp_path / name) as file:
-            assert list(read_lines(file, name)) == ["x", "y"]
+PACKERS = {"gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "plain": bytes}
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+@pytest.mark.parametrize("name", ["a.txt", "a.gz", "a"])
+@pytest.mark.parametrize("data", [b"x\ny", b"", b"\x1f", b"BZh", b"BZh9 is no bzip2\n" * 999])
+def test_files_are_uncompressed_by_what_is_in_them(
+    tmp_path: Path, packer: str, name: str, data: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(PACKERS[packer](data))
+    with open_binary(path) as file:
+        assert file.read() == data
+
+
+@pytest.mark.parametrize("packer", PACKERS)
+def test_a_pipe_is_uncompressed_too_and_stays_open(packer: str) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, PACKERS[packer](b"x\ny"))
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        with uncompressed(file) as text:
+            assert list(read_lines(text, "-")) == ["x", "y"]
+        assert not file.closed
+
+
+def test_bytes_that_are_no_text_can_be_found_line_by_line() -> None:
+    data = "é\nschön\n".encode() + b"no \xff\n" + "字".encode()
+    lines = list(chain(*(block for block, _ in read_blocks(io.BytesIO(data), "x", escape=True))))
+    for number, line in enumerate(lines, 1):
+        if number != 3:
+            check_unicode(line, "x", number, "utf-8")
+    assert [lines[0], lines[1], lines[3]] == ["é", "schön", "字"]
+    with pytest.raises(DataError, match=r"^x:3: byte 0xff is not utf-8"):
+        check_unicode(lines[2], "x", 3, "utf-8")
+    with pytest.raises(DataError, match=r"^x:4: half a surrogate pair, U\+D83D"):
+        check_unicode("a\ud83d", "x", 4)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nothing.txt: cannot be read: No such file"):
-        open_binary(tmp_path / "nothing.txt")
+        open_binary(tmp_path / "nothing.txt").__enter__()
     with pytest.raises(DataError, match="is a folder, not a file"):
-        open_binary(tmp_path)
+        open_binary(tmp_path).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -117,11 +159,13 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         gzip.compress(b"a\n" * 1000)[:-5],
         gzip.compress(b"a\n" * 1000)[:-8] + bytes(8),
         gzip.compress(b"a\n" * 1000)[:10] + b"\xff" * 50,
-        b"a O\n",
+        bz2.compress(os.urandom(5000))[:-1000],
+        bz2.compress(b"a\n" * 1000)[:10] + b"\xff" * 50,
+        lzma.compress(os.urandom(5000))[:-1000],
+        lzma.compress(b"a\n" * 1000)[:10] + b"\xff" * 50,
     ],
-    ids=["cut", "cut in the check sum", "wrong check sum", "damaged", "not gzip"],
 )
-def test_damaged_gz_files_are_named(tmp_path: Path, data: bytes) -> None:
+def test_damaged_files_are_named(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(data)
     with (

@@ -8,7 +8,7 @@ is a comment.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from nerwin.errors import DataError
-from nerwin.text.files import open_binary, read_lines
+from nerwin.text.files import check_unicode, open_binary, read_lines
 from nerwin.text.tags import Indices, is_tag
 
 _LOOKED_AT = 1000  # sentences in which documents are marked if they are at all
@@ -82,15 +82,18 @@ def read_sentences(
     path: str | Path,
     token_column: int = 0,
     tag_columns: Sequence[int] = (),
+    report: Callable[[DataError], None] | None = None,
+    encoding: str = "utf-8",
 ) -> Iterator[Sentence]:
     """The sentences in the lines of a column file, one after the other.
 
     If no document is marked among the first thousand, each is a document of its own, until one
     is marked after all.
     Raises DataError, with path:line, for a line with more or fewer columns than the first, and
-    for something else than a tag in a tag column.
+    for something else than a tag in a tag column; or gives it to ``report``, leaves the sentence
+    out and goes on. Then a line is wrong too that could not be decoded (see ``check_unicode``).
     """
-    sentences = _parse(lines, path, token_column, tag_columns)
+    sentences = parse_sentences(lines, path, token_column, tag_columns, report, encoding)
     first: list[Sentence] = []
     marked = False
     while not marked and len(first) < _LOOKED_AT and (sentence := next(sentences, None)):
@@ -102,36 +105,54 @@ def read_sentences(
         yield sentence
 
 
-def _parse(
-    lines: Iterable[str], path: str | Path, token_column: int, tag_columns: Sequence[int]
+def parse_sentences(
+    lines: Iterable[str],
+    path: str | Path,
+    token_column: int = 0,
+    tag_columns: Sequence[int] = (),
+    report: Callable[[DataError], None] | None = None,
+    encoding: str = "utf-8",
 ) -> Iterator[Sentence]:
+    """``read_sentences`` without looking ahead: only what is marked opens a document."""
     sentence = Sentence([], [[] for _ in tag_columns], False)
     columns = 0
     known: set[str] = set()
+    wrong = False  # whether this sentence is left out
     for number, line in enumerate(lines, 1):
         fields = split_columns(line)
         if not fields or fields[0] == "-DOCSTART-":
-            if sentence.words:
-                yield sentence
-                sentence = Sentence([], [[] for _ in tag_columns], False)
+            if sentence.words or wrong:
+                opens = wrong and sentence.opens_document
+                if not wrong:
+                    yield sentence
+                sentence = Sentence([], [[] for _ in tag_columns], opens)
+                wrong = False
             sentence.opens_document |= bool(fields)
             continue
-        if not sentence.words and _is_comment(line, columns, tag_columns):
+        if wrong or (not sentence.words and _is_comment(line, columns, tag_columns)):
             continue
-        columns = columns or _check_columns(fields, token_column, tag_columns, path, number)
-        if len(fields) != columns:
-            message = f"{len(fields)} columns where the lines before have {columns}"
-            raise DataError(message, path, number)
-        if not fields[token_column]:
-            raise DataError(f"no token in column {token_column}", path, number)
-        sentence.words.append(fields[token_column])
-        for column, values in zip(tag_columns, sentence.tags, strict=True):
-            tag = fields[column]
-            if tag not in known:
-                _check_tag(tag, column, path, number)
-                known.add(tag)
-            values.append(tag)
-    if sentence.words:
+        try:
+            if report:
+                check_unicode(line, path, number, encoding)
+            columns = columns or _check_columns(fields, token_column, tag_columns, path, number)
+            if len(fields) != columns:
+                message = f"{len(fields)} columns where the lines before have {columns}"
+                raise DataError(message, path, number)
+            if not fields[token_column]:
+                raise DataError(f"no token in column {token_column}", path, number)
+            sentence.words.append(fields[token_column])
+            for column, values in zip(tag_columns, sentence.tags, strict=True):
+                tag = fields[column]
+                if tag not in known:
+                    _check_tag(tag, column, path, number)
+                    known.add(tag)
+                values.append(tag)
+        except DataError as error:
+            if not report:
+                raise
+            report(error)
+            wrong = True
+    if sentence.words and not wrong:
         yield sentence
 
 

@@ -1,33 +1,65 @@
-"""Opening text files: plain or .gz, any encoding, errors that name the line."""
+"""Opening text files: plain or compressed, any encoding, errors that name the line."""
 
 from __future__ import annotations
 
+import bz2
 import codecs
+import contextlib
 import gzip
+import io
+import lzma
 import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from nerwin.errors import ConfigError, DataError
 
 BOM = b"\xef\xbb\xbf"
+COMPRESSED = (".gz", ".bz2", ".xz")
+UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError)  # what a damaged file raises
 
 
-def open_binary(path: str | Path) -> BinaryIO:
-    """Open a file for reading, uncompressed if its name ends in .gz.
+@contextlib.contextmanager
+def open_binary(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, uncompressed if it is compressed (see ``uncompressed``).
 
     Raises DataError if that cannot be done.
     """
     try:
         if Path(path).is_dir():
             raise DataError("is a folder, not a file", path)
-        if str(path).endswith(".gz"):
-            return gzip.open(path)  # type: ignore[return-value]  # it reads like any file
-        return open(path, "rb")
+        file = open(path, "rb")
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", path) from error
+    with file, uncompressed(file) as text:
+        yield text
+
+
+@contextlib.contextmanager
+def uncompressed(file: BinaryIO) -> Iterator[BinaryIO]:
+    """The contents of a gzip, bzip2 or xz file, told by its first bytes; any other as it is.
+
+    The file itself stays open; it need not be seekable.
+    """
+    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]  # any file will do
+    try:
+        head = buffered.peek(10)
+        if head.startswith(b"\x1f\x8b"):
+            reader: Any = gzip.GzipFile(fileobj=buffered)
+        elif head.startswith(b"BZh") and head[4:10] in {b"1AY&SY", b"\x17rE8P\x90"}:
+            reader = bz2.BZ2File(buffered)
+        elif head.startswith(b"\xfd7zXZ\0"):
+            reader = lzma.LZMAFile(buffered)
+        else:
+            yield buffered
+            return
+        with reader:
+            yield reader
+    finally:
+        if buffered is not file:
+            buffered.detach()
 
 
 def read_blocks(
@@ -36,6 +68,8 @@ def read_blocks(
     encoding: str = "utf-8",
     longest: int = sys.maxsize,
     size: int = 1 << 18,
+    *,
+    escape: bool = False,
 ) -> Iterator[tuple[list[str], bool]]:
     r"""The lines of a binary file as text, as many at a time as one read of ``size`` bytes gives.
 
@@ -47,7 +81,8 @@ def read_blocks(
     line, cut after white space if there is any. With the lines comes whether the last one is a
     piece and goes on.
 
-    Raises DataError with the line's number for bytes that are not in the encoding.
+    Raises DataError with the line's number for bytes that are not in the encoding; with
+    ``escape`` they come as lone surrogates instead, for ``check_unicode`` to find.
     """
     encoding = known_encoding(encoding)
     number = 0  # lines whose end was met
@@ -57,7 +92,7 @@ def read_blocks(
     while True:
         try:
             data = file.read1(size)  # type: ignore[attr-defined]  # every binary file here has it
-        except (EOFError, zlib.error, OSError) as error:
+        except UNREADABLE as error:
             raise DataError(f"cannot be read: {error}", path, number + 1) from error
         went_on = goes_on
         head, newline, tail = data.rpartition(b"\n")
@@ -79,7 +114,7 @@ def read_blocks(
             whole = whole.removeprefix(BOM)
         began = True
         if data or whole or went_on:
-            lines = _decode(whole, path, encoding, number).split("\n")
+            lines = _decode(whole, path, encoding, number, escape).split("\n")
             number += len(lines) - goes_on
             yield lines if goes_on else [line.removesuffix("\r") for line in lines], goes_on
         if not data:
@@ -103,15 +138,35 @@ def read_lines(file: BinaryIO, path: str | Path, encoding: str = "utf-8") -> Ite
         yield from lines
 
 
-def _decode(data: bytes, path: str | Path, encoding: str, number: int) -> str:
+def _decode(data: bytes, path: str | Path, encoding: str, number: int, escape: bool) -> str:
     """The data as text, of which ``number`` lines came before."""
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
+        if escape:
+            return data.decode(encoding, "surrogateescape")
         line = number + data.count(b"\n", 0, error.start) + 1
-        message = f"byte 0x{data[error.start]:02x} is not {encoding}"
-        hint = "if the file is in another encoding, say --encoding"
-        raise DataError(f"{message}; {hint}", path, line) from error
+        raise _wrong_byte(data[error.start], encoding, path, line) from error
+
+
+def check_unicode(text: str, path: str | Path, line: int, encoding: str = "") -> None:
+    """Raise DataError for half a surrogate pair; or, in a line that was read with ``escape`` from a
+    file in this encoding, for a byte that could not be decoded.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        if encoding and 0xDC80 <= code <= 0xDCFF:
+            raise _wrong_byte(code - 0xDC00, encoding, path, line) from None
+        raise DataError(
+            f"half a surrogate pair, U+{code:04X}, is no character", path, line
+        ) from None
+
+
+def _wrong_byte(byte: int, encoding: str, path: str | Path, line: int) -> DataError:
+    hint = "if the file is in another encoding, say --encoding"
+    return DataError(f"byte 0x{byte:02x} is not {encoding}; {hint}", path, line)
 
 
 def known_encoding(name: str) -> str:

@@ -7,7 +7,7 @@ apart. Addresses, @names, #tags and emoji are one token each.
 
 Scripts that put no space between words: a Chinese character is a token, as in the Chinese corpora;
 a run of hiragana is one, and a run of katakana; Thai, Lao, Khmer and Burmese are cut at spaces and
-punctuation only. Cut such text into words first (``predict --tokenized``) if a model wants words.
+punctuation only. Cut such text into words first (``predict -i tokenized``) if a model wants words.
 
 Between tokens stands nothing but space, control characters, and characters without width that part
 words or turn the direction of writing (U+200B, U+200E, U+FEFF, …).

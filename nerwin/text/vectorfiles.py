@@ -13,7 +13,6 @@ import logging
 import math
 import tempfile
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nerwin.errors import DataError
-from nerwin.text.files import BOM, open_binary
+from nerwin.text.files import BOM, UNREADABLE, open_binary
 
 log = logging.getLogger(__name__)
 
 PICKLED = (".kv", ".model", ".pkl", ".pickle")
-_UNREADABLE = (EOFError, OSError, zlib.error)  # what a damaged .gz raises
 
 
 def read_vectors(path: Path) -> tuple[list[str], NDArray[np.float32]]:
@@ -54,7 +52,7 @@ def import_gensim() -> Any:
 
 def _read_text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
     layout = _look_through(path)
-    with contextlib.ExitStack() as stack:
+    with _reading(path), contextlib.ExitStack() as stack:
         readable = path
         if layout.bom or layout.dropped:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nerwin-")))
@@ -219,7 +217,7 @@ def _first_line(path: Path, layout: _Layout, wrong: Callable[[bytes], bool]) -> 
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot be read: {error}", path) from error
 
 

@@ -1,0 +1,139 @@
+"""Which files ``nerwin predict`` reads, of which kind each is, and which files it writes."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nerwin.errors import ConfigError
+from nerwin.text.files import COMPRESSED
+
+# The kind of a file by its suffix; of a folder, files with these suffixes are read.
+KIND_OF = {
+    ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".conll": "conll",
+    ".iob": "conll",
+    ".bio": "conll",
+}
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file to read, or standard input, whose path is "-".
+
+    kind  of ``records.KINDS``
+    name  what its output is named after, with the folders that it was found in
+    """
+
+    path: str
+    kind: str
+    name: Path
+
+    @property
+    def shown(self) -> str:
+        """What messages call it."""
+        return "standard input" if self.path == "-" else self.path
+
+
+def find_inputs(names: Sequence[str], kind: str | None) -> list[Input]:
+    """The files that are named, in order: files, folders, patterns, - for standard input.
+
+    Raises ConfigError for a name that leads to no file.
+    """
+    return [found for name in names for found in _find(name, kind)]
+
+
+def _find(name: str, kind: str | None) -> Iterator[Input]:
+    if name == "-":
+        if sys.stdin is None:
+            raise ConfigError("standard input is closed; name a FILE")
+        yield Input("-", kind or "text", Path("stdin"))
+        return
+    if os.path.isdir(name):
+        paths = _in_folder(name)
+        root = name
+        if not paths:
+            suffixes = ", ".join(KIND_OF)
+            raise ConfigError(f"{name}: no file to read in this folder (they end in {suffixes})")
+    elif os.path.exists(name):
+        paths = [name]
+        root = os.path.dirname(name)
+    elif glob.has_magic(name):
+        paths = sorted(path for path in glob.iglob(name, recursive=True) if os.path.isfile(path))
+        root = _fixed_part(name)
+        if not paths:
+            raise ConfigError(f"{name}: no file has such a name")
+    else:
+        raise ConfigError(f"{name}: no such file")
+    for path in paths:
+        stem, suffix = os.path.splitext(_uncompressed(os.path.relpath(path, root or ".")))
+        known = KIND_OF.get(suffix.lower())
+        yield Input(path, kind or known or "text", Path(stem if known else stem + suffix))
+
+
+def _in_folder(folder: str) -> list[str]:
+    """The files with known suffixes in a folder and its folders, without hidden ones."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            suffix = os.path.splitext(_uncompressed(name))[1].lower()
+            if suffix in KIND_OF and not name.startswith("."):
+                found.append(os.path.join(place, name))
+    return sorted(found, key=lambda path: Path(path).parts)
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folders of a pattern before the first that varies."""
+    while glob.has_magic(pattern):
+        pattern = os.path.dirname(pattern)
+    return pattern
+
+
+def _uncompressed(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in COMPRESSED else name
+
+
+def is_folder(output: str) -> bool:
+    """Whether -o names a folder: it ends like one, or is one."""
+    return output.endswith(("/", os.sep)) or os.path.isdir(output)
+
+
+def plan_outputs(
+    inputs: Sequence[Input], folder: Path, suffixes: Sequence[str], *, overwrite: bool
+) -> list[list[Path]]:
+    """The files to write for each input, none of which is there already, unless it may be.
+
+    Raises ConfigError if two inputs have one output, or an output is an input.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder}: a file, not a folder")
+    plan = []
+    source_of: dict[Path, str] = {}
+    sources = {os.path.realpath(item.path) for item in inputs}
+    for item in inputs:
+        outputs = [folder / f"{item.name}{suffix}" for suffix in suffixes]
+        for path in outputs:
+            if path in source_of:
+                raise ConfigError(
+                    f"{path} would be written for {source_of[path]} and for {item.shown}; "
+                    "give their folder as input, or each an output of its own"
+                )
+            source_of[path] = item.shown
+            if os.path.realpath(path) in sources:
+                raise ConfigError(f"{path} is an input too; give another folder to --output")
+            if path.exists() and not overwrite:
+                raise ConfigError(f"{path}: exists already; say --overwrite to replace it")
+        plan.append(outputs)
+    return plan
