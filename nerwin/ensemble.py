@@ -28,6 +28,11 @@ class Ensemble:
         self.options: ModelOptions = models[0].options
         self.labels: Labels = models[0].labels
 
+    @property
+    def sees_documents(self) -> bool:
+        """Whether it matters to a model what one document is."""
+        return any(model.sees_documents for model in self.models)
+
     def probabilities(
         self,
         tokens: Sequence[str],

@@ -102,6 +102,11 @@ class Model:
         """What the scorers stand for."""
         return Labels(self.types, self.options.tags)
 
+    @property
+    def sees_documents(self) -> bool:
+        """Whether it matters to the model what one document is."""
+        return len(self.pretrained) > 0
+
     def windows(
         self, tokens: Sequence[str], starts: Indices, own: Indices | None = None
     ) -> Windows:

@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from nerwin.decoding import Decoded
+from nerwin.ensemble import Ensemble
 from nerwin.model import Model
 from nerwin.records import Record
 from nerwin.text.tags import Spans
@@ -72,16 +73,13 @@ class Block:
         return dataclasses.replace(self, decoded=Decoded(left, scores[kept]))
 
 
-def sees_documents(model: Model) -> bool:
-    """Whether it matters to the model what one document is."""
-    return len(model.pretrained) > 0 or bool(model.first)
-
-
-def predict(model: Model, batches: Iterable[list[Record]], source: str = "") -> Iterator[Block]:
+def predict(
+    model: Model | Ensemble, batches: Iterable[list[Record]], source: str = ""
+) -> Iterator[Block]:
     """Find the entities of many records, one batch at a time; a document is never parted, unless
     it is very long.
     """
-    for records in _whole_documents(batches) if sees_documents(model) else batches:
+    for records in _whole_documents(batches) if model.sees_documents else batches:
         if not records:
             continue
         with threadpool_limits(1, "blas"):
@@ -113,7 +111,7 @@ def _whole_documents(batches: Iterable[list[Record]]) -> Iterator[list[Record]]:
         yield held
 
 
-def predict_block(model: Model, records: list[Record], source: str = "") -> Block:
+def predict_block(model: Model | Ensemble, records: list[Record], source: str = "") -> Block:
     """Find the entities of one batch of records."""
     words: list[str] = []
     starts, bounds, documents = [0], [0], [0]

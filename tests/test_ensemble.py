@@ -1,16 +1,20 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 from conftest import RICH, SMALL
 
 from nerwin import modeldir
+from nerwin.cli import main
 from nerwin.config import load_config
 from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError
 from nerwin.evaluation import evaluate
 from nerwin.gold import read_gold
+from nerwin.resources import shipped
 from nerwin.training import Run
 
 
@@ -75,3 +79,58 @@ def test_teachers_must_fit(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nobody: no such folder"):
         Run.start(load_config(overrides=[*SMALL, *RICH, taught]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def asked(*words: object, input: str | None = None) -> Result:
+    return CliRunner().invoke(main, [*map(str, words)], input=input, prog_name="nerwin")
+
+
+def test_several_runs_on_the_command_line(rich: Path, trained: Path, tmp_path: Path) -> None:
+    dev = str(shipped("data/demo/test.conll"))
+    alone = json.loads(asked("evaluate", rich, dev, "--json").stdout)
+    same = json.loads(asked("evaluate", rich, dev, "--json", "--with", rich).stdout)
+    assert {same[key] for key in ("f1", "precision")} == {alone[key] for key in ("f1", "precision")}
+    text = "Last night, Paris Hilton met Kofi Annan in New York."
+    one = asked("predict", rich, "-", input=text)
+    assert asked("predict", rich, "-", "--with", rich, input=text).stdout == one.stdout
+    refused = asked("predict", rich, "-", "--with", trained, input=text)
+    assert refused.exit_code == 2
+    assert "different types or tags" in refused.stderr
+    refused = asked("evaluate", dev, "--with", rich)
+    assert refused.exit_code == 2
+    assert "name its RUN first" in refused.stderr
+
+
+def test_only_some_models_of_a_first_pass_are_asked(tmp_path: Path) -> None:
+    folds = [("features", "folds", 3), ("training", "epochs", 1)]
+    run = Run.start(load_config(overrides=[*SMALL, *RICH, *folds]), tmp_path / "run")
+    for _ in run.epochs():
+        pass
+    run.finish()
+    assert len(modeldir.load_model(tmp_path / "run", first_pass=2).first) == 2
+    assert len(modeldir.load_model(tmp_path / "run").first) == 3
+    gold = run.splits["dev"]
+    words = gold.words, gold.starts, gold.documents
+    P, Q = (
+        modeldir.load_model(tmp_path / "run", first_pass=n).probabilities(*words) for n in (1, 3)
+    )
+    assert (P != Q).any()
+    result = asked("predict", tmp_path / "run", "-", "--first-pass", 1, input="Paris Hilton sings.")
+    assert result.exit_code == 0, result.output
+    assert asked("gradcheck", tmp_path / "run").exit_code == 0
+    resumed = asked("train", "--resume", tmp_path / "run", "--epochs", 2)
+    assert resumed.exit_code == 0, resumed.output
+    assert "after epoch 1" in resumed.stdout
+
+
+def test_the_command_line_tells_of_both_passes(tmp_path: Path) -> None:
+    settings = [f"{section}.{key}={json.dumps(value)}" for section, key, value in [*SMALL, *RICH]]
+    words = [word for setting in settings for word in ("--set", setting)]
+    result = asked("train", *words, "--folds", 2, "--epochs", 1, "-o", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.stdout.splitlines() if "pass" in line]
+    assert told == [
+        "first pass, without fold 1 of 2",
+        "first pass, without fold 2 of 2",
+        "second pass",
+    ]

@@ -11,6 +11,7 @@ from conftest import SMALL
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nerwin.batches import Batches
 from nerwin.cli import main
 from nerwin.config import load_config
 from nerwin.errors import ConfigError, DataError
@@ -242,7 +243,7 @@ def test_training_sees_what_other_documents_know_and_prediction_all(options, tmp
     train, model = run.splits["train"], run.model
     whole = model.windows(train.words, train.starts)[:]
     own = model.windows(train.words, train.starts, train.own)[:]
-    np.testing.assert_array_equal(run.batches.windows[:], own)
+    np.testing.assert_array_equal(Batches(model, train, run.config.training).windows[:], own)
     np.testing.assert_array_equal(whole[..., :-4], own[..., :-4])
     inside = model.labels.encode(train.spans, train.starts) > 0
     middle = model.options.window

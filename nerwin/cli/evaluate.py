@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nerwin.cli.console import scores_table, show_log
+from nerwin.cli.models import load, model_options
 from nerwin.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nerwin.ensemble import Ensemble
+    from nerwin.model import Model
 
 
 @click.command("evaluate")
@@ -28,19 +33,7 @@ from nerwin.errors import ConfigError
     type=int,
     help="Column of the predicted tag, without RUN.  [default: −1]",
 )
-@click.option(
-    "--with",
-    "others",
-    multiple=True,
-    metavar="RUN",
-    help="Ask this model too, and take the mean; can be given again.",
-)
-@click.option(
-    "--first-pass",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Of a model with two passes, ask only N models of the first.  [default: all]",
-)
+@model_options
 @click.option("--encoding", help="Encoding of the file.  [default: as in training, or utf-8]")
 def command(
     paths: tuple[str, ...],
@@ -68,19 +61,20 @@ def command(
         raise click.UsageError("expected [RUN] FILE, and no more")
     if len(paths) == 2 and predicted_column is not None:
         raise ConfigError("--predicted-column is for a file with predictions: leave RUN out")
-    if len(paths) == 1 and others:
-        raise ConfigError("--with is for a model: name its RUN first")
+    if len(paths) == 1 and (others or first_pass):
+        raise ConfigError("--with and --first-pass are for a model: name its RUN first")
     if not Path(paths[-1]).exists():
         raise ConfigError(f"{paths[-1]}: no such file")
     show_log()
     asked: dict[str, Any] = {"token_column": token_column, "tag_column": tag_column}
     asked |= {"encoding": encoding}
     given = {name: value for name, value in asked.items() if value is not None}
-    scores = (
-        _of_model([Path(run) for run in (paths[0], *others)], paths[1], given, first_pass)
-        if len(paths) == 2
-        else _of_columns(paths[0], -1 if predicted_column is None else predicted_column, given)
-    )
+    if len(paths) == 2:
+        model = load(paths[0], others, first_pass)
+        scores = _of_model(model, Path(paths[0]), paths[1], given)
+    else:
+        column = -1 if predicted_column is None else predicted_column
+        scores = _of_columns(paths[0], column, given)
     if as_json:
         click.echo(json.dumps(scores, indent=2))
     else:
@@ -92,18 +86,16 @@ def command(
 
 
 def _of_model(
-    runs: list[Path], file: str, given: dict[str, Any], first_pass: int | None
+    model: Model | Ensemble, run: Path, file: str, given: dict[str, Any]
 ) -> dict[str, Any]:
     import dataclasses
 
-    from nerwin.ensemble import Ensemble
     from nerwin.evaluation import evaluate
     from nerwin.gold import read_gold
-    from nerwin.modeldir import load_model, read_manifest
+    from nerwin.modeldir import read_manifest
 
-    gold = read_gold(file, dataclasses.replace(read_manifest(runs[0]).config.data, **given))
-    models = [load_model(run, first_pass=first_pass) for run in runs]
-    return evaluate(Ensemble(models) if len(models) > 1 else models[0], gold).as_dict()
+    gold = read_gold(file, dataclasses.replace(read_manifest(run).config.data, **given))
+    return evaluate(model, gold).as_dict()
 
 
 def _of_columns(file: str, predicted_column: int, given: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import click
 
 from nerwin.cli.console import open_output
 from nerwin.cli.inputs import Input, find_inputs, is_folder, plan_outputs
+from nerwin.cli.models import load, model_options
 from nerwin.errors import ConfigError, DataError, NerwinError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ _REPORTED = 10  # malformed records; more are only counted
 )
 @click.option("--types", metavar="A,B", help="Write only entities of these types.")
 @click.option("--strict", is_flag=True, help="Stop at the first malformed record.")
+@model_options
 @click.option(
     "-o",
     "--output",
@@ -100,6 +102,8 @@ def command(
     min_score: float,
     types: str | None,
     strict: bool,
+    others: tuple[str, ...],
+    first_pass: int | None,
     output: str,
     overwrite: bool,
 ) -> None:
@@ -119,8 +123,8 @@ def command(
     _check_fields(inputs, output_format, text_field, entities_field)
 
     from nerwin.formats import FORMATS
-    from nerwin.modeldir import load_model, read_manifest
-    from nerwin.prediction import predict, sees_documents
+    from nerwin.modeldir import read_manifest
+    from nerwin.prediction import predict
     from nerwin.records import Reading, documents_of, read_records
 
     units = [documents_of(i.kind, documents, stream=i.path == "-") for i in inputs]
@@ -133,8 +137,8 @@ def command(
     manifest = read_manifest(run)
     data = manifest.config.data
     wanted = _known_types(types, manifest.types)
-    model = load_model(run)
-    if not sees_documents(model):
+    model = load(run, others, first_pass)
+    if not model.sees_documents:
         units = ["record"] * len(inputs)  # nothing needs to be waited for
     skipped = _Skipped(strict)
     readings = [

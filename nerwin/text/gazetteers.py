@@ -59,7 +59,8 @@ def read_list(path: str | Path, encoding: str = "utf-8") -> list[Entry]:
     """
     with open_binary(path) as file:
         lines = [line for line in read_lines(file, path, encoding) if not line.startswith("#")]
-    entries = [entry for line in lines if (entry := _lower(split_words(line)[0]))]
+    # As in the middle of a sentence, where the full stop of "Acme Inc." ends none.
+    entries = [entry for line in lines if (entry := _lower(split_words(f"{line} is")[0][:-1]))]
     if not entries:
         raise DataError("holds no entity", path)
     return entries
