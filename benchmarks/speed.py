@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from nerwin.classifier import Inputs, parameter_nodes
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD
-from nerwin.model import Inputs, Model, parameter_nodes
+from nerwin.model import Model
 from nerwin.modeldir import load_model
 
 ROUNDS = 7

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nerwin.classifier import Inputs
 from nerwin.config import TrainingOptions
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
-from nerwin.model import Inputs, Model
+from nerwin.model import Model
 from nerwin.text.vocabulary import PADDING, UNKNOWN
 
 

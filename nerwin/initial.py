@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from nerwin.classifier import Parameters, layer_names, one_against_rest
 from nerwin.config import Config, FeatureOptions, ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine.types import Array, Indices
-from nerwin.model import Model, Parameters, layer_names, one_against_rest
+from nerwin.model import Model
 from nerwin.text.clusters import cluster
 from nerwin.text.documents import width
 from nerwin.text.features import frequent_values

@@ -1,11 +1,4 @@
-"""The window classifier, written as a graph of ops: the one room where words meet gradients.
-
-For each word, the vectors of the 2C+1 words around it are looked up in E and joined to x, and
-x → W x + b → f → uᵀh → logistic gives the probability of each entity type
-(CS224N 2021 L3, 0:07 to 0:12). A richer x has more tables, for what words look like, and numbers
-for what the document tells of the middle word. The graph that trains is the graph that the
-gradient check checks.
-"""
+"""A model: parameters around the classifier's graph, the room where words meet gradients."""
 
 from __future__ import annotations
 
@@ -14,6 +7,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from nerwin.classifier import (
+    Dropout,
+    Inputs,
+    Parameters,
+    layer_names,
+    one_against_rest,
+    parts,
+    scores,
+    scores_above,
+)
 from nerwin.config import ModelOptions
 from nerwin.consistency import evidence
 from nerwin.decoding import (
@@ -27,31 +30,18 @@ from nerwin.decoding import (
 )
 from nerwin.engine import ops
 from nerwin.engine.crf import crf_loss
-from nerwin.engine.graph import Node, apply, constant, parameter
+from nerwin.engine.graph import Node, apply, constant
 from nerwin.engine.types import Array, Indices
 from nerwin.text.documents import DocumentFeatures
 from nerwin.text.lexicon import Lexicon
-from nerwin.text.ngrams import Bags
 from nerwin.text.vocabulary import PADDING, SPECIAL
 from nerwin.text.windows import Windows
 
-Parameters = dict[str, Array]
 TRANSITIONS = ("A", "a", "z")
 
-_BLOCK = 4096  # windows scored at once: their hidden units stay in the processor's cache
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What is known of a batch of B words: the rows of the words in their windows (B, 2C+1, F),
-    in columns for each table, and dense numbers (B, K), of which there may be none.
-
-    bags  of n-grams, if there is a table of them; the rows in its column are their numbers
-    """
-
-    rows: Indices
-    dense: Array
-    bags: Bags | None = None
+_BLOCK = 1 << 14  # words scored at once: the more, the more often each of them is met again
+_LARGE = 1 << 40
+_CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 
 
 class Dense:
@@ -67,6 +57,16 @@ class Dense:
 
     def __getitem__(self, batch: Indices | slice) -> Array:
         return np.concatenate([part[batch] for part in self._parts], axis=1, dtype=np.float32)
+
+    def times(self, batch: slice, W: Array) -> Array:
+        """``dense[batch] @ W``; what many tokens share is multiplied once."""
+        Z = np.zeros((1, 1), W.dtype)
+        for part in self._parts[1:]:
+            own, W = np.split(W, [part[:0].shape[1]])
+            Z = Z + (
+                part.times(batch, own) if isinstance(part, DocumentFeatures) else part[batch] @ own
+            )
+        return Z
 
 
 @dataclass
@@ -115,15 +115,19 @@ class Model:
         own  (S,) of sentences of the training data: each one's document, by its number there. What
              the lists of entities have from that document alone is left out, as if it were new.
         """
-        rows = self.lexicon.rows(tokens)
+        rows, same = self.lexicon.rows(tokens)
         if self.lexicon.gazetteers.tables:
             found = self.lexicon.gazetteers.rows(tokens, starts, own)
             rows = np.concatenate((rows, found), axis=1)
+            for column in found.T.astype(np.int64):
+                if same.max(initial=0) > _LARGE:
+                    same = np.unique(same, return_inverse=True)[1]
+                same = same * (1 + column.max(initial=0)) + column
         bags = None
         if self.lexicon.buckets:
             column, bags = self.lexicon.bags(tokens)
             rows = np.concatenate((rows, column[:, None]), axis=1)
-        return Windows(rows, starts, self.options.window, PADDING, bags)
+        return Windows(rows, same, starts, self.options.window, PADDING, bags)
 
     def dense(
         self,
@@ -208,16 +212,44 @@ class Model:
         return self._distribution(self.parameters, S, starts)
 
     def _scores(self, parameters: Parameters, windows: Windows, dense: Dense) -> Array:
+        """S (N, K), by way of Z: W is linear, so W x is a sum over the places of a window, and what
+        a word adds at a place is computed once for each distinct word of a block.
+        """
         first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0
         S = np.zeros((len(windows), len(self.labels)), np.float32)
+        W, b = (parameters[name] for name in layer_names(len(self.options.hidden))[0])
+        by_place, W_dense = self._by_place(W, parameters)
+        nodes = {name: constant(value) for name, value in parameters.items()}
         for start in range(0, len(windows), _BLOCK):
             block = slice(start, start + _BLOCK)
-            rows, E = self.local_table(windows[block], parameters["E"])
-            nodes = {name: constant(value) for name, value in (parameters | {"E": E}).items()}
-            inputs = Inputs(rows, dense[block], windows.bags)
-            made = scores(nodes, inputs, self.lexicon.tables, self.options)
-            S[block, first:] = made.value
+            rows, local = windows.distinct(block)
+            Z = np.tile(b, (len(local), 1))
+            if dense.width:
+                Z += dense.times(block, W_dense)
+            _add_by_place(Z, local, self._vectors(parameters, rows, windows) @ by_place)
+            S[block, first:] = scores_above(nodes, constant(Z), self.options).value
         return S
+
+    def _by_place(self, W: Array, parameters: Parameters) -> tuple[Array, Array]:
+        """W's rows by place in the window, (2C+1, n, m), of all tables' n numbers; and those for
+        dense numbers.
+        """
+        places, m = 2 * self.options.window + 1, W.shape[1]
+        tables, start = [], 0
+        for name, columns in self.lexicon.tables.items():
+            n = parameters[name].shape[1] * (columns.stop - columns.start)
+            tables.append(W[start : start + places * n].reshape(places, n, m))
+            start += places * n
+        return np.concatenate(tables, axis=1), W[start:]
+
+    def _vectors(self, parameters: Parameters, rows: Indices, windows: Windows) -> Array:
+        """What x holds of each of some words, (k, n), given their rows (k, F)."""
+        windows_of_one, E = self.local_table(rows[:, None], parameters["E"])
+        nodes = {name: constant(value) for name, value in (parameters | {"E": E}).items()}
+        inputs = Inputs(windows_of_one, np.zeros((len(rows), 0), np.float32), windows.bags)
+        return apply(
+            ops.concatenate, *parts(nodes, inputs, self.lexicon.tables, self.options)
+        ).value
 
     def predict(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Decoded:
         """The entities among the tokens, with their scores."""
@@ -270,6 +302,16 @@ class Model:
         return rows, vectors_of(used, E, self.untouched)
 
 
+def _add_by_place(Z: Array, local: Indices, added: Array) -> None:
+    """Z (B, m) += Σ over places of what the word there adds: local (B, P), added (P, k, m)."""
+    size = max(1, _CACHED // Z.shape[1])
+    buffer = np.empty((size, Z.shape[1]), Z.dtype)
+    for start in range(0, len(Z), size):
+        part = Z[start : start + size]
+        for place, words in enumerate(local[start : start + size].T):
+            part += np.take(added[place], words, axis=0, out=buffer[: len(part)], mode="clip")
+
+
 def vectors_of(rows: Indices, E: Array, untouched: Array) -> Array:
     """The vectors of some rows, of the table or beyond it: (k,) -> (k, D)."""
     trained = rows < len(E)
@@ -277,101 +319,3 @@ def vectors_of(rows: Indices, E: Array, untouched: Array) -> Array:
     vectors[trained] = E[rows[trained]]
     vectors[~trained] = untouched[rows[~trained] - len(E)]
     return vectors
-
-
-@dataclass(frozen=True, slots=True)
-class Dropout:
-    """Shares of what is set to zero, and what draws it: of the vectors in x, of the dense numbers
-    in it, of the hidden units.
-
-    What is left is scaled up, so that sums keep their size (Srivastava et al., 2014).
-    """
-
-    rng: np.random.Generator
-    x: float = 0.0
-    dense: float = 0.0
-    hidden: float = 0.0
-
-    def apply(self, H: Node, share: float) -> Node:
-        """H with a share of it set to zero."""
-        if not share:
-            return H
-        shape, dtype = H.value.shape, H.value.dtype
-        drawn = np.frombuffer(self.rng.bytes(2 * H.value.size), np.uint16).reshape(shape)
-        kept = drawn >= round(share * (1 << 16))
-        return apply(ops.multiply, H, constant(kept * dtype.type(1 / (1 - share))))
-
-
-def one_against_rest(options: ModelOptions) -> bool:
-    """Whether each scorer has a loss of its own, and "outside" is that none says yes."""
-    return options.loss in {"logistic", "squared"}
-
-
-def scores(
-    nodes: Mapping[str, Node],
-    inputs: Inputs,
-    tables: Mapping[str, slice],
-    options: ModelOptions,
-    dropout: Dropout | None = None,
-) -> Node:
-    """S (B, T), the score of each scorer for each window."""
-    H = apply(ops.concatenate, *_parts(nodes, inputs, tables, options, dropout))
-    for i, (W, b) in enumerate(layer_names(len(options.hidden))):
-        # All scorers' first layers read the same x: side by side they are one layer.
-        layer = ops.affine if i == 0 or options.share_hidden else ops.grouped_affine
-        H = apply(ACTIVATIONS[options.activation], apply(layer, H, nodes[W], nodes[b]))
-        if dropout:
-            H = dropout.apply(H, dropout.hidden)
-    return apply(ops.scores if options.share_hidden else ops.grouped_scores, H, nodes["U"])
-
-
-def _parts(
-    nodes: Mapping[str, Node],
-    inputs: Inputs,
-    tables: Mapping[str, slice],
-    options: ModelOptions,
-    dropout: Dropout | None,
-) -> list[Node]:
-    """What x is joined from: the vectors of every table, and the dense numbers."""
-    parts = []
-    for name, columns in tables.items():
-        rows = inputs.rows[..., columns]
-        if name == "E_ngrams" and inputs.bags:
-            V = _bag_means(nodes[name], inputs.bags, rows)
-        else:
-            V = apply(ops.lookup, nodes[name], rows=rows)
-        if options.padding == "zero":
-            words = (rows != PADDING)[..., None].astype(V.value.dtype)
-            V = apply(ops.multiply, V, constant(words))
-        parts.append(V)
-    if dropout and dropout.x:
-        parts = [dropout.apply(apply(ops.concatenate, *parts), dropout.x)]
-    if inputs.dense.shape[1]:
-        dense = constant(inputs.dense)
-        parts.append(dropout.apply(dense, dropout.dense) if dropout else dense)
-    return parts
-
-
-def _bag_means(E: Node, bags: Bags, numbers: Indices) -> Node:
-    """The mean vector of each word's bag, made once for each bag that occurs."""
-    distinct, local = np.unique(numbers, return_inverse=True)
-    bags = bags[distinct]
-    M = apply(ops.bag, E, rows=bags.rows, starts=bags.starts)
-    return apply(ops.lookup, M, rows=local.reshape(numbers.shape))
-
-
-def parameter_nodes(parameters: Parameters, options: ModelOptions) -> dict[str, Node]:
-    """A source for each parameter; a constant one for the word vectors if they are not updated."""
-    fixed = () if options.update_vectors else ("E",)
-    return {
-        name: (constant if name in fixed else parameter)(value, name)
-        for name, value in parameters.items()
-    }
-
-
-def layer_names(layers: int) -> list[tuple[str, str]]:
-    """W and b, as in the lecture; numbered if there are several hidden layers."""
-    return [("W", "b")] if layers == 1 else [(f"W{i}", f"b{i}") for i in range(1, layers + 1)]
-
-
-ACTIVATIONS = {"sigmoid": ops.sigmoid, "tanh": ops.tanh, "relu": ops.relu}

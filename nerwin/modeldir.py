@@ -32,12 +32,13 @@ from typing import Any
 import numpy as np
 
 from nerwin import __version__
+from nerwin.classifier import Parameters, layer_names
 from nerwin.config import Config, from_dict
 from nerwin.decoding import Calibration, Decision
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, DataError
-from nerwin.model import Model, Parameters, layer_names
+from nerwin.model import Model
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import SPECIAL, Vocabulary

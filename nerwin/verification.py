@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nerwin.classifier import ACTIVATIONS, Dropout, Inputs
 from nerwin.config import ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine import ops
@@ -19,7 +20,7 @@ from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.initial import new_parameters
-from nerwin.model import ACTIVATIONS, Dropout, Inputs, Model
+from nerwin.model import Model
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.ngrams import Bags

@@ -24,6 +24,8 @@ SMALL = [
 RICH = [
     *(("features", name, 4) for name in ("capitals", "shape", "prefixes", "suffixes", "cased")),
     ("features", "clusters", 3),
+    ("features", "ngrams", 5),
+    ("features", "train_lists", 2),
     ("features", "documents", True),
     ("model", "tags", "BIOES"),
     ("model", "loss", "softmax"),

@@ -5,20 +5,16 @@ import numpy as np
 import pytest
 
 from nerwin import model as model_module
+from nerwin.classifier import ACTIVATIONS, Inputs, layer_names, parameter_nodes, scores
 from nerwin.config import ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine import ops
 from nerwin.engine.graph import backward, parameter
 from nerwin.engine.rowgrad import RowGrad
+from nerwin.gold import read_gold
 from nerwin.initial import new_parameters
-from nerwin.model import (
-    ACTIVATIONS,
-    Inputs,
-    Model,
-    layer_names,
-    parameter_nodes,
-    vectors_of,
-)
+from nerwin.model import Model, vectors_of
+from nerwin.modeldir import load_model, read_manifest
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import PADDING, Vocabulary
 
@@ -306,3 +302,31 @@ def test_float32_parameters_have_float32_gradients_of_their_shape(form, kind):
         assert gradient.shape == model.parameters[name].shape
         values = gradient.values if isinstance(gradient, RowGrad) else gradient
         assert values.dtype == np.float32
+
+
+# --- a word at a time, and the graph -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", [7, 100, 1 << 14])
+@pytest.mark.parametrize("folds", [0, 2])
+def test_scores_by_word_and_place_are_those_of_the_graph(rich, monkeypatch, block, folds):
+    monkeypatch.setattr(model_module, "_BLOCK", block)
+    monkeypatch.setattr(model_module, "_CACHED", 40 * block)
+    model = load_model(rich)
+    manifest = read_manifest(rich)
+    gold = read_gold(manifest.config.data.dev, manifest.config.data)
+    arguments = gold.words, gold.starts, gold.documents
+    if folds:  # the second pass has more dense numbers, of whatever weight
+        rng = np.random.default_rng(0)
+        model.first = [model.parameters, {k: 0.9 * v for k, v in model.parameters.items()}]
+        width = model.dense(*arguments).width
+        n = len(model.parameters["W"]) + width - replace(model, first=[]).dense(*arguments).width
+        W = rng.normal(0, 0.05, (n, model.parameters["W"].shape[1])).astype(np.float32)
+        model.parameters = model.parameters | {"W": W}
+    windows, dense = model.windows(gold.words, gold.starts), model.dense(*arguments)
+    rows, E = model.local_table(windows[:], model.parameters["E"])
+    nodes = {k: parameter(v) for k, v in (model.parameters | {"E": E}).items()}
+    inputs = Inputs(rows, dense[:], windows.bags)
+    graph = scores(nodes, inputs, model.lexicon.tables, model.options).value
+    assert np.abs(graph).max() > 1
+    np.testing.assert_allclose(model.scores(*arguments), graph, atol=2e-4)

@@ -24,7 +24,7 @@ LADDER = [
     ["evaluation", "batches", "modeldir"],
     ["initial", "gold", "ensemble"],
     ["model"],
-    ["consistency"],
+    ["classifier", "consistency"],
     ["decoding", "records"],
     ["engine", "text"],
     ["config"],

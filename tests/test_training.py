@@ -12,12 +12,13 @@ from threadpoolctl import threadpool_info
 
 from nerwin import modeldir
 from nerwin.batches import Batches
+from nerwin.classifier import parameter_nodes
 from nerwin.config import Config, load_config
 from nerwin.engine.graph import backward
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.errors import ConfigError, DataError, NerwinError
 from nerwin.folds import answers, folds_of
-from nerwin.model import parameter_nodes, vectors_of
+from nerwin.model import vectors_of
 from nerwin.resources import shipped
 from nerwin.training import Run
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nerwin import model, verification
+from nerwin.classifier import ACTIVATIONS
 from nerwin.config import ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine import ops
@@ -15,7 +16,7 @@ from nerwin.engine.graph import backward, parameter
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.gold import Gold
 from nerwin.initial import new_parameters
-from nerwin.model import ACTIVATIONS, Model
+from nerwin.model import Model
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.tags import read_tags
 from nerwin.text.vocabulary import PADDING, Vocabulary

@@ -31,7 +31,7 @@ class OneTable(Windows):
 
 def make(sentences: list[list[int]], size: int) -> Windows:
     rows = np.array(list(chain(*sentences)), np.int32)
-    return OneTable(rows[:, None], np.cumsum([0, *map(len, sentences)]), size, PADDING)
+    return OneTable(rows[:, None], rows, np.cumsum([0, *map(len, sentences)]), size, PADDING)
 
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=6), max_size=6), st.integers(0, 4), st.data())
@@ -45,6 +45,17 @@ def test_windows_are_those_of_a_loop(sentences: list[list[int]], size: int, data
         picked = windows[np.array(batch, int)]
         assert picked.dtype == np.int32
         np.testing.assert_array_equal(picked, expected[batch])
+
+
+@given(st.lists(st.lists(st.integers(2, 9), max_size=6), max_size=6), st.integers(0, 3), st.data())
+def test_different_words_and_where_they_stand_are_the_same_windows(sentences, size, data) -> None:
+    windows = make(sentences, size)
+    if len(windows):
+        first = data.draw(st.integers(0, len(windows) - 1))
+        batch = slice(first, data.draw(st.integers(first + 1, len(windows) + 3)))
+        rows, numbers = windows.distinct(batch)
+        np.testing.assert_array_equal(rows[numbers][..., 0], windows[:][batch])
+        assert len(np.unique(rows)) == len(rows) <= 9
 
 
 def test_a_sentence_shorter_than_the_window_sees_no_other_sentence() -> None:

@@ -85,6 +85,20 @@ class DocumentFeatures:
         topics = self._topics[self._document[batch]]
         return np.concatenate((self._flags[batch], contexts, topics), axis=1)
 
+    def times(self, batch: slice, W: NDArray[np.float32]) -> NDArray[np.float32]:
+        """``features[batch] @ W``: a topic is multiplied once for its document, contexts for the
+        words that have one.
+        """
+        flags, contexts, topics = np.split(W, [FLAGS, FLAGS + self._contexts.shape[1]])
+        document = self._document[batch]
+        here = slice(document[0], document[-1] + 1)
+        Z = (self._topics[here] @ topics)[document - document[0]]
+        Z += self._flags[batch] @ flags
+        context = self._context[batch]
+        some = np.flatnonzero(context)
+        Z[some] += self._contexts[context[some]] @ contexts
+        return Z
+
 
 def same_words(words: Sequence[str], starts: Indices, documents: Indices) -> Indices:
     """(N,) equal numbers for equal words of one document, lower case or not; letters as above."""

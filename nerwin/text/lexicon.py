@@ -63,12 +63,15 @@ class Lexicon:
         self._rows = np.empty((0, self._columns), np.int32)
         self._ngrams: list[Indices] = []
 
-    def rows(self, tokens: Sequence[str]) -> Indices:
-        """The rows of many tokens in every table but those of lists and n-grams, (N, F) int32."""
-        if self._columns == 1:
-            return self.vocabulary.rows(tokens)[:, None]
+    def rows(self, tokens: Sequence[str]) -> tuple[Indices, Indices]:
+        """The rows of many tokens in every table but those of lists and n-grams, (N, F) int32, and
+        numbers (N,) that are equal for tokens that are equal in all tables but those of lists.
+        """
+        if self._columns == 1 and not self.buckets:
+            rows = self.vocabulary.rows(tokens)
+            return rows[:, None], rows
         numbers = self._numbers(tokens)  # first: it may renew the rows
-        return self._rows[numbers]
+        return self._rows[numbers], numbers
 
     def bags(self, tokens: Sequence[str]) -> tuple[Indices, Bags]:
         """The number of each token's bag of n-grams, (N,), and the bags: those of the special rows,

@@ -1,0 +1,147 @@
+"""The window classifier, written as a graph of ops.
+
+For each word, the vectors of the 2C+1 words around it are looked up in E and joined to x, and
+x → W x + b → f → uᵀh → logistic gives the probability of each entity type
+(CS224N 2021 L3, 0:07 to 0:12). A richer x has more tables, for what words look like, and numbers
+for what the document tells of the middle word. The graph that trains is the graph that the
+gradient check checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nerwin.config import ModelOptions
+from nerwin.engine import ops
+from nerwin.engine.graph import Node, apply, constant, parameter
+from nerwin.engine.types import Array, Indices
+from nerwin.text.ngrams import Bags
+from nerwin.text.vocabulary import PADDING
+
+Parameters = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is known of a batch of B words: the rows of the words in their windows (B, 2C+1, F),
+    in columns for each table, and dense numbers (B, K), of which there may be none.
+
+    bags  of n-grams, if there is a table of them; the rows in its column are their numbers
+    """
+
+    rows: Indices
+    dense: Array
+    bags: Bags | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Shares of what is set to zero, and what draws it: of the vectors in x, of the dense numbers
+    in it, of the hidden units.
+
+    What is left is scaled up, so that sums keep their size (Srivastava et al., 2014).
+    """
+
+    rng: np.random.Generator
+    x: float = 0.0
+    dense: float = 0.0
+    hidden: float = 0.0
+
+    def apply(self, H: Node, share: float) -> Node:
+        """H with a share of it set to zero."""
+        if not share:
+            return H
+        shape, dtype = H.value.shape, H.value.dtype
+        drawn = np.frombuffer(self.rng.bytes(2 * H.value.size), np.uint16).reshape(shape)
+        kept = drawn >= round(share * (1 << 16))
+        return apply(ops.multiply, H, constant(kept * dtype.type(1 / (1 - share))))
+
+
+def one_against_rest(options: ModelOptions) -> bool:
+    """Whether each scorer has a loss of its own, and "outside" is that none says yes."""
+    return options.loss in {"logistic", "squared"}
+
+
+def scores(
+    nodes: Mapping[str, Node],
+    inputs: Inputs,
+    tables: Mapping[str, slice],
+    options: ModelOptions,
+    dropout: Dropout | None = None,
+) -> Node:
+    """S (B, T), the score of each scorer for each window."""
+    X = apply(ops.concatenate, *parts(nodes, inputs, tables, options, dropout))
+    W, b = layer_names(len(options.hidden))[0]
+    # All scorers' first layers read the same x: side by side they are one layer.
+    return scores_above(nodes, apply(ops.affine, X, nodes[W], nodes[b]), options, dropout)
+
+
+def scores_above(
+    nodes: Mapping[str, Node], Z: Node, options: ModelOptions, dropout: Dropout | None = None
+) -> Node:
+    """S (B, T) from Z, what the first layer makes of x before its nonlinearity."""
+    f = ACTIVATIONS[options.activation]
+    H = apply(f, Z)
+    if dropout:
+        H = dropout.apply(H, dropout.hidden)
+    for W, b in layer_names(len(options.hidden))[1:]:
+        layer = ops.affine if options.share_hidden else ops.grouped_affine
+        H = apply(f, apply(layer, H, nodes[W], nodes[b]))
+        if dropout:
+            H = dropout.apply(H, dropout.hidden)
+    return apply(ops.scores if options.share_hidden else ops.grouped_scores, H, nodes["U"])
+
+
+def parts(
+    nodes: Mapping[str, Node],
+    inputs: Inputs,
+    tables: Mapping[str, slice],
+    options: ModelOptions,
+    dropout: Dropout | None = None,
+) -> list[Node]:
+    """What x is joined from: the vectors of every table, and the dense numbers."""
+    made = []
+    for name, columns in tables.items():
+        rows = inputs.rows[..., columns]
+        if name == "E_ngrams" and inputs.bags:
+            V = _bag_means(nodes[name], inputs.bags, rows)
+        else:
+            V = apply(ops.lookup, nodes[name], rows=rows)
+        if options.padding == "zero":
+            words = (rows != PADDING)[..., None].astype(V.value.dtype)
+            V = apply(ops.multiply, V, constant(words))
+        made.append(V)
+    if dropout and dropout.x:
+        made = [dropout.apply(apply(ops.concatenate, *made), dropout.x)]
+    if inputs.dense.shape[1]:
+        dense = constant(inputs.dense)
+        made.append(dropout.apply(dense, dropout.dense) if dropout else dense)
+    return made
+
+
+def _bag_means(E: Node, bags: Bags, numbers: Indices) -> Node:
+    """The mean vector of each word's bag, made once for each bag that occurs."""
+    distinct, local = np.unique(numbers, return_inverse=True)
+    bags = bags[distinct]
+    M = apply(ops.bag, E, rows=bags.rows, starts=bags.starts)
+    return apply(ops.lookup, M, rows=local.reshape(numbers.shape))
+
+
+def parameter_nodes(parameters: Parameters, options: ModelOptions) -> dict[str, Node]:
+    """A source for each parameter; a constant one for the word vectors if they are not updated."""
+    fixed = () if options.update_vectors else ("E",)
+    return {
+        name: (constant if name in fixed else parameter)(value, name)
+        for name, value in parameters.items()
+    }
+
+
+def layer_names(layers: int) -> list[tuple[str, str]]:
+    """W and b, as in the lecture; numbered if there are several hidden layers."""
+    return [("W", "b")] if layers == 1 else [(f"W{i}", f"b{i}") for i in range(1, layers + 1)]
+
+
+ACTIVATIONS = {"sigmoid": ops.sigmoid, "tanh": ops.tanh, "relu": ops.relu}
