@@ -21,9 +21,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -36,9 +35,9 @@ from nerwin.classifier import Parameters, layer_names
 from nerwin.config import Config, from_dict
 from nerwin.decoding import Calibration, Decision
 from nerwin.engine.optim import State
-from nerwin.engine.types import Array
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model
+from nerwin.storage import damage, load_array, read, save_array, write_file
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import SPECIAL, Vocabulary
@@ -96,7 +95,7 @@ def create(folder: Path, model: Model, manifest: Manifest) -> None:
             write_file(folder / name, text)
             manifest.files[name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
         for name, array in arrays.items():
-            manifest.files[name] = _save_array(folder / name, array)
+            manifest.files[name] = save_array(folder / name, array)
     except BaseException:
         remove(folder)
         raise
@@ -159,9 +158,9 @@ def save_checkpoint(
         checkpoint = {
             "epoch": epoch,
             "dev_f1": dev_f1,
-            "parameters": {p: _save_array(target / f"{p}.npy", a) for p, a in parameters.items()},
+            "parameters": {p: save_array(target / f"{p}.npy", a) for p, a in parameters.items()},
             "optimizer": {
-                p: _save_array(target / "optimizer" / f"{p}.npy", a) for p, a in state.items()
+                p: save_array(target / "optimizer" / f"{p}.npy", a) for p, a in state.items()
             },
         }
     except BaseException:
@@ -206,6 +205,15 @@ def save_tuning(folder: Path, manifest: Manifest, model: Model) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace manifest.json, in one step."""
     write_file(folder / MANIFEST, json.dumps(asdict(manifest), indent=2))
+
+
+def identities(folders: Iterable[str]) -> dict[str, str]:
+    """What tells one run's state from another's, by folder: the SHA-256 of its manifest."""
+    found = {}
+    for folder in folders:
+        read_manifest(Path(folder))
+        found[folder] = hashlib.sha256(Path(folder, MANIFEST).read_bytes()).hexdigest()
+    return found
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -256,7 +264,7 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
             f"to go on: nerwin train --resume {folder}"
         )
     name = manifest.best if checkpoint == "best" else manifest.last
-    with _damage(folder / MANIFEST):
+    with damage(folder / MANIFEST):
         folds = manifest.folds[:first_pass]
         first = [_load_parameters(folder / fold["folder"], fold["parameters"]) for fold in folds]
         chosen = manifest.checkpoints[name] if name else {}
@@ -264,24 +272,24 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
         if name:
             parameters = _load_parameters(folder / name, chosen["parameters"])
         files = manifest.files
-        text = _read(folder / "words.txt", files["words.txt"]["sha256"]).decode()
+        text = read(folder / "words.txt", files["words.txt"]["sha256"]).decode()
         values = {}
         if "features.json" in files:
-            values = json.loads(_read(folder / "features.json", files["features.json"]["sha256"]))
+            values = json.loads(read(folder / "features.json", files["features.json"]["sha256"]))
         lists: dict[str, list[EntityList]] = {}
         if "gazetteers.json" in files:
-            stored = _read(folder / "gazetteers.json", files["gazetteers.json"]["sha256"])
+            stored = read(folder / "gazetteers.json", files["gazetteers.json"]["sha256"])
             for table, several in json.loads(stored).items():
                 lists[table] = [EntityList.from_dict(one) for one in several]
         clusters = {
-            name.removesuffix(".npy"): _load_array(folder / name, about)
+            name.removesuffix(".npy"): load_array(folder / name, about)
             for name, about in files.items()
             if name.startswith("cluster")
         }
-        untouched = _load_array(folder / "untouched.npy", files["untouched.npy"], mapped=True)
+        untouched = load_array(folder / "untouched.npy", files["untouched.npy"], mapped=True)
         pretrained = parameters["E"][:0]
         if "pretrained.npy" in files:
-            pretrained = _load_array(folder / "pretrained.npy", files["pretrained.npy"])
+            pretrained = load_array(folder / "pretrained.npy", files["pretrained.npy"])
         vocabulary = Vocabulary(text.split("\n") if text else [])
         buckets = len(parameters["E_ngrams"]) - len(SPECIAL) if "E_ngrams" in parameters else 0
         lexicon = Lexicon(vocabulary, values, clusters, lists, buckets)
@@ -311,71 +319,14 @@ def _tuned(checkpoint: Mapping[str, Any]) -> tuple[Decision, Calibration]:
 def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:
     """The optimizer's state at the last checkpoint: parameter -> key -> array."""
     state: dict[str, State] = {}
-    with _damage(folder / MANIFEST):
+    with damage(folder / MANIFEST):
         last = manifest.checkpoints.get(manifest.last, {"optimizer": {}})
         for name, about in last["optimizer"].items():
             parameter, key = name.rsplit(".", 1)
             path = folder / manifest.last / "optimizer" / f"{name}.npy"
-            state.setdefault(parameter, {})[key] = _load_array(path, about)
+            state.setdefault(parameter, {})[key] = load_array(path, about)
     return state
 
 
-@contextlib.contextmanager
-def _damage(path: Path) -> Any:
-    """What a damaged manifest can raise, told as such."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
-
-
-def _save_array(path: Path, array: Array) -> dict[str, Any]:
-    """Write an array as .npy; its description for the manifest."""
-    with path.open("wb") as file:
-        try:
-            np.save(file, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError as error:  # NumPy tells neither the file nor the reason
-            reason = error.strerror or "is the disk full?"
-            raise DataError(f"cannot be written: {reason}", path) from error
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
-
-
 def _load_parameters(folder: Path, held: Mapping[str, Any]) -> Parameters:
-    return {name: _load_array(folder / f"{name}.npy", about) for name, about in held.items()}
-
-
-def _load_array(path: Path, about: Mapping[str, Any], *, mapped: bool = False) -> Array:
-    try:
-        if not mapped:
-            _read(path, about["sha256"])
-        array: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"cannot be read: {error}", path) from error
-    if list(array.shape) != about["shape"] or str(array.dtype) != about["dtype"]:
-        raise DataError(f"has shape {array.shape}, {MANIFEST} says {about['shape']}", path)
-    return array
-
-
-def _read(path: Path, sha256: str) -> bytes:
-    """The bytes of a file, whose checksum must be right."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", path) from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise DataError(f"damaged: its checksum is not the one in {MANIFEST}", path)
-    return content
-
-
-def write_file(path: Path, text: str) -> None:
-    """Replace a file in one step: a reader sees the old one or the new one, whole."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    return {name: load_array(folder / f"{name}.npy", about) for name, about in held.items()}

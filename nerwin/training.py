@@ -17,7 +17,6 @@ import json
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from nerwin import modeldir, tuning
 from nerwin.batches import Batches
-from nerwin.config import Config, DataOptions, TrainingOptions
+from nerwin.config import Config
 from nerwin.descent import Descent
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array, Indices
@@ -36,11 +35,17 @@ from nerwin.ensemble import Ensemble, check_alike
 from nerwin.errors import ConfigError, NerwinError
 from nerwin.evaluation import Scores, evaluate, measure, scores_of
 from nerwin.folds import answers, folds_of
-from nerwin.gold import Gold, read_gold
+from nerwin.gold import Gold
 from nerwin.initial import fresh_parameters, new_model
 from nerwin.model import TRANSITIONS, Model
-from nerwin.text.gazetteers import EntityList, read_lists, training_lists
-from nerwin.text.vectors import load_vectors
+from nerwin.sources import (
+    entity_lists,
+    load_teachers,
+    read_splits,
+    with_absolute_paths,
+    words_and_vectors,
+)
+from nerwin.storage import write_file
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +99,7 @@ class Run:
         if folds := self.config.features.folds:
             rng = np.random.default_rng((self.config.training.seed, folds))
             self._folds = folds_of(splits["train"], folds, rng)
+        self._Y: Array | None = None
         self._descent: Descent | None = None
         self._optimizer_state: dict[str, State] = {}
 
@@ -110,8 +116,8 @@ class Run:
             raise ConfigError(
                 f"{folder}: exists already; give another --output, or say --overwrite"
             )
-        config = _with_absolute_paths(config)
-        splits = _read_splits(config)
+        config = with_absolute_paths(config)
+        splits = read_splits(config)
         train = splits["train"]
         types = config.model.types or train.spans.types
         for name in types:
@@ -122,11 +128,11 @@ class Run:
                 )
         if not types:
             raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
-        lists = _entity_lists(config, train)
+        lists = entity_lists(config, train)
         rng = np.random.default_rng(config.training.seed)
-        words, vectors, sha256 = _words_and_vectors(config.data, train.words, rng)
+        words, vectors, sha256 = words_and_vectors(config.data, train.words, rng)
         model = new_model(config, types, train.words, words, vectors, rng, lists)
-        check_alike([model, *_load_teachers(config.training)])
+        check_alike([model, *load_teachers(config.training)])
         _count_transitions(model, train)
         if config.model.tune and "dev" not in splits:
             log.warning("model.tune: there is no dev file, so nothing is tuned")
@@ -139,6 +145,7 @@ class Run:
                 "words": len(vocabulary.words),
             },
             "coverage": vocabulary.coverage(train.words),
+            "teachers": modeldir.identities(config.training.teachers),
         }
         run = cls(folder, model, modeldir.Manifest(config, list(types), provenance), splits)
         if overwrite and folder.exists():
@@ -161,10 +168,14 @@ class Run:
         """
         manifest = modeldir.read_manifest(folder)
         config = manifest.config
-        splits = _read_splits(config)
+        splits = read_splits(config)
         for name, gold in splits.items():
             if gold.provenance() != manifest.provenance.get(name):
                 raise NerwinError(f"{gold.path} is not as it was when the run began")
+        identities = modeldir.identities(config.training.teachers)
+        for teacher, before in manifest.provenance.get("teachers", {}).items():
+            if identities[teacher] != before:
+                raise NerwinError(f"{teacher} is not as it was when the run began")
         if epochs is not None:
             manifest.config = replace(config, training=replace(config.training, epochs=epochs))
             modeldir.write_manifest(folder, manifest)
@@ -256,7 +267,7 @@ class Run:
         if dev and self.config.features.documents:
             alone = evaluate(model, dev.alone())
             metrics["dev_sentences_alone"] = alone.as_dict()
-        modeldir.write_file(self.folder / "metrics.json", json.dumps(metrics, indent=2))
+        write_file(self.folder / "metrics.json", json.dumps(metrics, indent=2))
         return metrics
 
     def _begin(self) -> Descent:
@@ -283,14 +294,15 @@ class Run:
     def _taught(self) -> Array | None:
         """What is to be learned where there are teachers: their mean answer, mixed with gold."""
         options, train = self.config.training, self.splits["train"]
-        if not options.teachers:
-            return None
-        teachers = Ensemble(_load_teachers(options))
+        if not options.teachers or self._Y is not None:
+            return self._Y
+        teachers = Ensemble(load_teachers(options))
         with threadpool_limits(1, "blas"):
             Y = teachers.probabilities(train.words, train.starts, train.documents, train.own)
         Y *= options.teaching
         labels = self.model.labels.encode(train.spans, train.starts)
         Y[np.arange(len(Y)), labels] += 1 - options.teaching
+        self._Y = Y
         return Y
 
     def _epoch(self, descent: Descent, progress: Progress) -> Epoch:
@@ -349,11 +361,7 @@ class Run:
         """Write the first line; after a stop, leave out what an unsaved epoch left."""
         first = {"config": self.config.as_dict(), "provenance": self.manifest.provenance}
         lines = [first, *self._metrics()]
-        modeldir.write_file(self._metrics_path, "".join(json.dumps(x) + "\n" for x in lines))
-
-
-def _load_teachers(options: TrainingOptions) -> list[Model]:
-    return [modeldir.load_model(Path(folder)) for folder in options.teachers]
+        write_file(self._metrics_path, "".join(json.dumps(x) + "\n" for x in lines))
 
 
 def _count_transitions(model: Model, train: Gold) -> None:
@@ -364,59 +372,3 @@ def _count_transitions(model: Model, train: Gold) -> None:
         coded = model.labels.encode(train.spans, train.starts)
         counted = model.labels.counted_transitions(coded, train.starts)
         model.parameters |= zip(TRANSITIONS, counted, strict=True)
-
-
-def _with_absolute_paths(config: Config) -> Config:
-    """So that the run can be resumed from any folder."""
-    paths = {
-        name: os.path.abspath(getattr(config.data, name))
-        for name in ("train", "dev", "test")
-        if getattr(config.data, name)
-    }
-    teachers = tuple(map(os.path.abspath, config.training.teachers))
-    gazetteer = tuple(f"{n}={os.path.abspath(path)}" for n, path in config.data.gazetteers())
-    return replace(
-        config,
-        data=replace(config.data, **paths, gazetteer=gazetteer),
-        training=replace(config.training, teachers=teachers),
-    )
-
-
-def _read_splits(config: Config) -> dict[str, Gold]:
-    """The gold files that are given, all of them now: not after an hour of training."""
-    if not config.data.train:
-        raise ConfigError("no training data: say --train FILE")
-    paths = {name: getattr(config.data, name) for name in ("train", "dev", "test")}
-    return {name: read_gold(path, config.data) for name, path in paths.items() if path}
-
-
-def _words_and_vectors(
-    options: DataOptions, tokens: list[str], rng: np.random.Generator
-) -> tuple[list[str], Array, str]:
-    if not options.vectors:
-        raise ConfigError(
-            "no word vectors: say --vectors FILE, or a name that gensim can download "
-            "(glove-wiki-gigaword-50), or none for random ones"
-        )
-    if options.vectors != "none":
-        vectors = load_vectors(options.vectors, unpickle=options.unpickle)
-        return vectors.words, vectors.matrix, vectors.sha256
-    # Words met once stay unknown: they are what the unknown word's vector is learned from.
-    words = sorted(word for word, count in Counter(tokens).items() if count > 1)
-    if not words:
-        raise ConfigError("no word occurs twice in the training data: too little for vectors none")
-    return words, rng.normal(0, 0.1, (len(words), options.dimensions)).astype(np.float32), ""
-
-
-def _entity_lists(config: Config, train: Gold) -> dict[str, list[EntityList]]:
-    """The lists that the options ask for, under the option of their size."""
-    files = config.data.gazetteers()
-    for _, path in files:
-        if not Path(path).exists():
-            raise ConfigError(f"{path}: no such file")
-    lists = {}
-    if files and config.features.lists:
-        lists["lists"] = read_lists(files, config.data.encoding)
-    if config.features.train_lists:
-        lists["train_lists"] = training_lists(train.words, train.spans, train.starts, train.own)
-    return lists

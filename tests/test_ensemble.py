@@ -11,7 +11,7 @@ from nerwin import modeldir
 from nerwin.cli import main
 from nerwin.config import load_config
 from nerwin.ensemble import Ensemble
-from nerwin.errors import ConfigError
+from nerwin.errors import ConfigError, NerwinError
 from nerwin.evaluation import evaluate
 from nerwin.gold import read_gold
 from nerwin.resources import shipped
@@ -64,6 +64,9 @@ def test_a_pupil_learns_what_its_teachers_say(rich: Path, tmp_path: Path, loss: 
     resumed = Run.resume(tmp_path / "pupil")
     for _ in resumed.epochs():
         pass
+    modeldir.write_manifest(folder, replace(modeldir.read_manifest(folder), nerwin="0.0"))
+    with pytest.raises(NerwinError, match="teacher is not as it was"):
+        Run.resume(tmp_path / "pupil")
     gold = resumed.splits["dev"]
     labels = resumed.model.probabilities(gold.words, gold.starts, gold.documents).argmax(axis=1)
     assert (labels == 4).mean() > 0.99

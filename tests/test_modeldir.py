@@ -112,14 +112,14 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(
     epochs = run.epochs()
     next(epochs)
     before = modeldir.load_model(tmp_path / "run")
-    save_array, write = modeldir._save_array, modeldir.write_file
+    save_array, write = modeldir.save_array, modeldir.write_file
 
     def full(path: Path, content: object) -> object:
         if dies_at in {path.stem, path.name}:
             raise OSError(28, "No space left on device", str(path))
         return (save_array if path.suffix == ".npy" else write)(path, content)
 
-    monkeypatch.setattr(modeldir, "_save_array", full)
+    monkeypatch.setattr(modeldir, "save_array", full)
     monkeypatch.setattr(modeldir, "write_file", full)
     with pytest.raises(OSError, match="No space"):
         next(epochs)

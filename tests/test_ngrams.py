@@ -101,7 +101,7 @@ def test_what_the_model_sees_of_a_word_is_the_mean_of_its_ngrams(folder: Path):
     S = model.scores(tokens, starts, np.array([0, 1, 2]))
     means = {token: E[ngram_rows(token, BUCKETS)].mean(axis=0) for token in tokens}
     P = model.parameters
-    dense = model.document_features(tokens, starts, np.array([0, 1, 2]))
+    dense = model.dense(tokens, starts, np.array([0, 1, 2]))[:]
     for i, window in enumerate(
         [["", "", "Zzyzx", "is", ""], ["", "Zzyzx", "is", "", ""], ["", "", "Zzyzx", "", ""]]
     ):

@@ -7,7 +7,7 @@ from functools import cache, wraps
 import numpy as np
 import pytest
 
-from nerwin import model, verification
+from nerwin import classifier, verification
 from nerwin.classifier import ACTIVATIONS
 from nerwin.config import ModelOptions
 from nerwin.decoding import Labels
@@ -142,7 +142,7 @@ def replace_op(monkeypatch, op, mutant):
     monkeypatch.setattr(ops, op.__name__, mutant)
     for name, activation in ACTIVATIONS.items():
         if activation is op:
-            monkeypatch.setitem(model.ACTIVATIONS, name, mutant)
+            monkeypatch.setitem(classifier.ACTIVATIONS, name, mutant)
     for group in ("_UNARY", "_GRAPH_OPS"):
         changed = tuple(
             mutant if member is op else member for member in getattr(verification, group)

@@ -1,0 +1,76 @@
+"""Files that are whole or not there: arrays with checksums, texts replaced in one step.
+
+Raises DataError for what is missing, damaged, or cannot be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nerwin.engine.types import Array
+from nerwin.errors import ConfigError, DataError
+
+
+@contextlib.contextmanager
+def damage(path: Path) -> Iterator[None]:
+    """What a damaged manifest can raise, told as such."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
+
+
+def save_array(path: Path, array: Array) -> dict[str, Any]:
+    """Write an array as .npy; its description for the manifest."""
+    with path.open("wb") as file:
+        try:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:  # NumPy tells neither the file nor the reason
+            reason = error.strerror or "is the disk full?"
+            raise DataError(f"cannot be written: {reason}", path) from error
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
+
+
+def load_array(path: Path, about: Mapping[str, Any], *, mapped: bool = False) -> Array:
+    """The array that ``save_array`` wrote; a mapped one is checked for its size alone."""
+    try:
+        if not mapped:
+            read(path, about["sha256"])
+        array: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot be read: {error}", path) from error
+    if list(array.shape) != about["shape"] or str(array.dtype) != about["dtype"]:
+        raise DataError(f"has shape {array.shape}, the manifest says {about['shape']}", path)
+    return array
+
+
+def read(path: Path, sha256: str) -> bytes:
+    """The bytes of a file, whose checksum must be right."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", path) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise DataError("damaged: its checksum is not the one in the manifest", path)
+    return content
+
+
+def write_file(path: Path, text: str) -> None:
+    """Replace a file in one step: a reader sees the old one or the new one, whole."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
