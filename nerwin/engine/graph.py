@@ -7,6 +7,8 @@ has several consumers. Each edge is used once, so backward costs as much as forw
 
 from __future__ import annotations
 
+import itertools
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ import numpy as np
 from nerwin.engine.ops import Gradient, Gradients, Op
 from nerwin.engine.types import Array
 
+_made = itertools.count()
+
 
 class Node:
     """A value in the graph: a source (parameter or constant), or what an op made of others."""
 
-    __slots__ = ("depends", "gradients", "inputs", "name", "value")
+    __slots__ = ("depends", "gradients", "inputs", "name", "number", "value")
 
     def __init__(
         self,
@@ -29,6 +33,7 @@ class Node:
         inputs: tuple[Node, ...] = (),
         gradients: Gradients = (),
     ) -> None:
+        self.number = next(_made)
         self.value = value
         self.name = name
         self.depends = depends  # on a parameter: only then is its gradient of use
@@ -59,21 +64,16 @@ def apply(op: Op, *inputs: Node, **constants: Any) -> Node:
 def topological_order(root: Node) -> list[Node]:
     """All nodes between the parameters and ``root``, inputs before the nodes they feed.
 
-    Depth-first with a stack of its own: a graph may be deeper than Python's recursion allows.
+    A node is made after its inputs: the order in which they were made is a topological one.
     """
-    order: list[Node] = []
-    seen: set[Node] = set()
-    stack = [(root, iter(root.inputs))]
+    found = {root}
+    stack = [root]
     while stack:
-        node, rest = stack[-1]
-        following = next((n for n in rest if n.depends and n not in seen), None)
-        if following is not None:
-            stack.append((following, iter(following.inputs)))
-        else:
-            stack.pop()
-            seen.add(node)
-            order.append(node)
-    return order
+        for node in stack.pop().inputs:
+            if node.depends and node not in found:
+                found.add(node)
+                stack.append(node)
+    return sorted(found, key=attrgetter("number"))
 
 
 def backward(root: Node) -> dict[Node, Gradient]:
