@@ -80,7 +80,7 @@ class Tagger:
         from nerwin.text.vectorfiles import import_gensim
 
         model = self.model
-        E, words = model.parameters["E"], list(model.lexicon.vocabulary.words)
+        E, words = model.parameters["E"], model.lexicon.vocabulary.words
         keyed = import_gensim()(E.shape[1])
         # As its readers do; add_vectors would take seconds.
         keyed.index_to_key, keyed.key_to_index = words, {w: i for i, w in enumerate(words)}

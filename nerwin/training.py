@@ -46,6 +46,7 @@ from nerwin.sources import (
     words_and_vectors,
 )
 from nerwin.storage import write_file
+from nerwin.text.vocabulary import SPECIAL
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class Run:
             "vectors": {
                 "source": config.data.vectors,
                 "sha256": sha256,
-                "words": len(vocabulary.words),
+                "words": len(vocabulary) - len(SPECIAL),
             },
             "coverage": vocabulary.coverage(train.words),
             "teachers": modeldir.identities(config.training.teachers),
