@@ -27,7 +27,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,13 +35,15 @@ from nerwin import __version__
 from nerwin.classifier import Parameters, layer_names
 from nerwin.config import Config, from_dict
 from nerwin.decoding import Calibration, Decision
-from nerwin.engine.optim import State
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model
 from nerwin.storage import damage, load_array, read, save_array, write_file
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import SPECIAL, Vocabulary
+
+if TYPE_CHECKING:
+    from nerwin.engine.optim import State
 
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
