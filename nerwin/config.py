@@ -8,16 +8,14 @@ come from them. Precedence: defaults < file < flags.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import os
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nerwin.errors import ConfigError
+from nerwin.errors import ConfigError, did_you_mean
 from nerwin.resources import shipped
 
 Override = tuple[str, str, Any]  # section, key, value
@@ -249,6 +247,8 @@ def find_config(name: str) -> Path:
 
 def parse_setting(text: str) -> Override:
     """``section.key=value`` -> an override; the value is read as TOML where it is TOML."""
+    import tomllib
+
     name, equals, value = text.partition("=")
     section, dot, key = name.strip().partition(".")
     if not equals or not dot:
@@ -288,6 +288,8 @@ def convert(option: dataclasses.Field[Any], value: Any, name: str) -> Any:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -308,8 +310,7 @@ def _known(name: str, names: Iterable[str], what: str) -> None:
     """Raise ConfigError with a suggestion unless the name is one of the names."""
     names = list(names)
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(names)}"
+        hint = did_you_mean(name, names) or f"there are {', '.join(names)}"
         raise ConfigError(f"{what} is unknown; {hint}")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from nerwin.batches import Batch, Batches
 from nerwin.classifier import Dropout, parameter_nodes
 from nerwin.config import TrainingOptions
+from nerwin.engine.blas import one_thread
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, clipped, linear_decay
 from nerwin.errors import NerwinError
@@ -47,7 +47,7 @@ class Descent:
             dropout = Dropout(rng, *shares)
         total, done = 0.0, 0
         rate = options.learning_rate
-        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
+        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
             for batch in self.batches.epoch(rng):
                 if options.schedule == "linear":
                     share = ((number - 1) * n + done) / (options.epochs * n)

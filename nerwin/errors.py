@@ -7,6 +7,8 @@
 Only ``cli/`` turns them into a message and an exit code.
 """
 
+from collections.abc import Iterable
+
 
 class NerwinError(Exception):
     """Something is wrong that a user can mend: what, where, and what to do."""
@@ -22,3 +24,11 @@ class DataError(NerwinError):
     def __init__(self, message: str, path: object, line: int | None = None) -> None:
         place = f"{path}:{line}" if line is not None else f"{path}"
         super().__init__(f"{place}: {message}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for a message, or "" if no known name is close to this one."""
+    import difflib
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from nerwin.engine.blas import one_thread
 from nerwin.engine.types import Array
 from nerwin.ensemble import Ensemble
 from nerwin.gold import Gold
@@ -86,7 +86,7 @@ def evaluate(model: Model | Ensemble, gold: Gold) -> Scores:
 
 def scores_of(model: Model | Ensemble, gold: Gold) -> Array:
     """S (N, K): the score of each label for the tokens of a gold file."""
-    with threadpool_limits(1, "blas"):
+    with one_thread():
         return model.scores(gold.words, gold.starts, gold.documents)
 
 

@@ -78,7 +78,7 @@ def new_table(
     The unknown word starts as the mean of all vectors, a learned padding at random with their
     spread.
     """
-    used = np.unique(Vocabulary(words).rows(tokens)).astype(np.intp)
+    used = np.unique(Vocabulary.of(words).rows(list(set(tokens)))).astype(np.intp)
     used = used[used >= len(SPECIAL)] - len(SPECIAL)
     others = np.delete(np.arange(len(words)), used)
     E = np.zeros((len(SPECIAL) + len(used), vectors.shape[1]), np.float32)
@@ -87,7 +87,7 @@ def new_table(
         E[PADDING] = rng.normal(0, vectors[:1000].std(), vectors.shape[1])
     E[len(SPECIAL) :] = vectors[used]
     order = np.concatenate((used, others))
-    return Vocabulary([words[i] for i in order.tolist()]), E, vectors[others], order
+    return Vocabulary.of(words[i] for i in order.tolist()), E, vectors[others], order
 
 
 def new_parameters(

@@ -143,8 +143,8 @@ class Model:
         """
         parts: list[DocumentFeatures | Array] = []
         if len(self.pretrained):
-            rows = self.lexicon.vocabulary.rows(tokens)
-            vectors = vectors_of(rows, self.pretrained, self.untouched)
+            words = self.lexicon.rows(tokens)[0][:, 0]
+            vectors = vectors_of(words, self.pretrained, self.untouched)
             parts.append(DocumentFeatures(tokens, vectors, starts, documents))
         if self.first and answers is None:
             answers = self._first_pass(

@@ -2,6 +2,7 @@
 
     manifest.json    what the folder is: format version, options, types, provenance, checkpoints
     words.txt        the words of the vector table, one a line; line i is row i + 1 (from 1)
+    index.npy        where each of them stands, see ``Vocabulary``; memory-mapped
     untouched.npy    vectors of the words that training never touches: written once, memory-mapped
     features.json, gazetteers.json, cluster….npy, pretrained.npy    values, lists and rows of a
                      richer x, if there is one
@@ -26,7 +27,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,7 +35,6 @@ from nerwin import __version__
 from nerwin.classifier import Parameters, layer_names
 from nerwin.config import Config, from_dict
 from nerwin.decoding import Calibration, Decision
-from nerwin.engine.optim import State
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model
 from nerwin.storage import damage, load_array, read, save_array, write_file
@@ -42,11 +42,14 @@ from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import SPECIAL, Vocabulary
 
+if TYPE_CHECKING:
+    from nerwin.engine.optim import State
+
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
 VERSION = 1
 _TEXTS = ("words.txt", "features.json", "gazetteers.json")
-_FILES = (*_TEXTS, "untouched.npy", "pretrained.npy", "metrics.json*")
+_FILES = (*_TEXTS, "index.npy", "untouched.npy", "pretrained.npy", "metrics.json*")
 
 
 @dataclass
@@ -80,8 +83,8 @@ def create(folder: Path, model: Model, manifest: Manifest) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lexicon = model.lexicon
-        texts = {"words.txt": "\n".join(lexicon.vocabulary.words)}
-        arrays = {"untouched.npy": model.untouched}
+        texts = {"words.txt": lexicon.vocabulary.text.decode()}
+        arrays = {"index.npy": lexicon.vocabulary.index, "untouched.npy": model.untouched}
         if lexicon.values:
             texts["features.json"] = json.dumps(lexicon.values, ensure_ascii=False)
         if tables := lexicon.gazetteers.tables:
@@ -252,9 +255,9 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
     """The model of the best or the last checkpoint; of the models of its first pass, only the
     first so many.
 
-    The vectors of words that training did not touch are memory-mapped, and checked for their
-    size alone; everything else is checked against its SHA-256. Raises ConfigError if the folder
-    is not a run's, DataError if a file in it is missing or damaged.
+    The vectors of words that training did not touch, and the vocabulary's index, are memory-mapped,
+    and checked for their size alone; everything else is checked against its SHA-256. Raises
+    ConfigError if the folder is not a run's, DataError if a file in it is missing or damaged.
     """
     manifest = read_manifest(folder)
     trained = len(manifest.folds) == manifest.config.features.folds and manifest.checkpoints
@@ -272,7 +275,10 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
         if name:
             parameters = _load_parameters(folder / name, chosen["parameters"])
         files = manifest.files
-        text = read(folder / "words.txt", files["words.txt"]["sha256"]).decode()
+        vocabulary = Vocabulary(
+            read(folder / "words.txt", files["words.txt"]["sha256"]),
+            load_array(folder / "index.npy", files["index.npy"], mapped=True),
+        )
         values = {}
         if "features.json" in files:
             values = json.loads(read(folder / "features.json", files["features.json"]["sha256"]))
@@ -290,7 +296,6 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
         pretrained = parameters["E"][:0]
         if "pretrained.npy" in files:
             pretrained = load_array(folder / "pretrained.npy", files["pretrained.npy"])
-        vocabulary = Vocabulary(text.split("\n") if text else [])
         buckets = len(parameters["E_ngrams"]) - len(SPECIAL) if "E_ngrams" in parameters else 0
         lexicon = Lexicon(vocabulary, values, clusters, lists, buckets)
         types = tuple(manifest.types)

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from nerwin.decoding import Decoded
+from nerwin.engine.blas import one_thread
 from nerwin.ensemble import Ensemble
 from nerwin.model import Model
 from nerwin.records import Record
@@ -82,7 +82,7 @@ def predict(
     for records in _whole_documents(batches) if model.sees_documents else batches:
         if not records:
             continue
-        with threadpool_limits(1, "blas"):
+        with one_thread():
             block = predict_block(model, records, source)
         yield block
 

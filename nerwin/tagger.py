@@ -10,7 +10,6 @@ for entity in tagger("Paris Hilton flew to Paris.").entities:
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nerwin.config import SECTIONS, find_config, load_config
-from nerwin.errors import ConfigError
+from nerwin.errors import ConfigError, did_you_mean
 from nerwin.model import Model
 from nerwin.modeldir import load_model
 from nerwin.prediction import Block, Entity, predict
@@ -80,7 +79,7 @@ class Tagger:
         from nerwin.text.vectorfiles import import_gensim
 
         model = self.model
-        E, words = model.parameters["E"], list(model.lexicon.vocabulary.words)
+        E, words = model.parameters["E"], model.lexicon.vocabulary.words
         keyed = import_gensim()(E.shape[1])
         # As its readers do; add_vectors would take seconds.
         keyed.index_to_key, keyed.key_to_index = words, {w: i for i, w in enumerate(words)}
@@ -121,9 +120,8 @@ def train(
     sections = {option.name: s for s, cls in SECTIONS.items() for option in dataclasses.fields(cls)}
     for name in options:
         if name not in sections:
-            close = difflib.get_close_matches(name, sections, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"{name!r} is no option{hint}")
+            hint = did_you_mean(name, sections) or f"there are {', '.join(sections)}"
+            raise ConfigError(f"{name!r} is no option; {hint}")
     overrides = [(sections[name], name, value) for name, value in options.items()]
     run = Run.start(load_config(path, overrides), Path(output), overwrite=overwrite)
     try:

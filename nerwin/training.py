@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from nerwin import modeldir, tuning
 from nerwin.batches import Batches
 from nerwin.config import Config
 from nerwin.descent import Descent
+from nerwin.engine.blas import one_thread
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array, Indices
 from nerwin.ensemble import Ensemble, check_alike
@@ -46,6 +46,7 @@ from nerwin.sources import (
     words_and_vectors,
 )
 from nerwin.storage import write_file
+from nerwin.text.vocabulary import SPECIAL
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ class Run:
             "vectors": {
                 "source": config.data.vectors,
                 "sha256": sha256,
-                "words": len(vocabulary.words),
+                "words": len(vocabulary) - len(SPECIAL),
             },
             "coverage": vocabulary.coverage(train.words),
             "teachers": modeldir.identities(config.training.teachers),
@@ -276,7 +277,7 @@ class Run:
         model = replace(self.model, first=[]) if fold else self.model
         seen = None
         if model.first:
-            with threadpool_limits(1, "blas"):
+            with one_thread():
                 seen = answers(model, train, self._folds)
         batches = Batches(model, train, config.training, seen, self._taught())
         if fold:
@@ -297,7 +298,7 @@ class Run:
         if not options.teachers or self._Y is not None:
             return self._Y
         teachers = Ensemble(load_teachers(options))
-        with threadpool_limits(1, "blas"):
+        with one_thread():
             Y = teachers.probabilities(train.words, train.starts, train.documents, train.own)
         Y *= options.teaching
         labels = self.model.labels.encode(train.spans, train.starts)

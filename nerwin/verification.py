@@ -220,7 +220,7 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     labels = np.array([0, 9, 11, 0, 4] if options.tags == "BIOES" else [0, 3, 3, 0, 1])
     values = {"shape": ["Xx", "xx", "dd"]} if rich else {}
     lists = {"lists": [EntityList("", {}), EntityList("", {})]} if rich else {}
-    vocabulary = Vocabulary([f"word{i}" for i in range(len(E) - len(SPECIAL))])
+    vocabulary = Vocabulary.of([f"word{i}" for i in range(len(E) - len(SPECIAL))])
     lexicon = Lexicon(vocabulary, values, lists=lists, buckets=5 * rich)
     model = Model(options, _TYPES, lexicon, parameters, E[:0], E[:0])
     columns = [rows, rows % 5, rows, rows % 8 + 4, rows] if rich else [rows]

@@ -65,7 +65,9 @@ def test_only_values_that_occur_twice_are_kept():
 def make_lexicon():
     words = ["the", "paris", "rome"]
     clusters = {"cluster2": np.array([0, 1, 2, 3, 3])}
-    return Lexicon(Vocabulary(words), {"capitals": ["lower", "title"], "prefix2": ["Pa"]}, clusters)
+    return Lexicon(
+        Vocabulary.of(words), {"capitals": ["lower", "title"], "prefix2": ["Pa"]}, clusters
+    )
 
 
 def test_a_token_has_a_row_in_every_table():

@@ -40,7 +40,7 @@ def make_model(types=TYPES, seed=0, **options):
     for _, b in layer_names(len(options.hidden)):
         parameters[b] = rng.normal(size=parameters[b].shape).astype(np.float32)
     untouched = rng.normal(size=(len(UNTOUCHED), D)).astype(np.float32)
-    lexicon = Lexicon(Vocabulary([*TRAINED, *UNTOUCHED]))
+    lexicon = Lexicon(Vocabulary.of([*TRAINED, *UNTOUCHED]))
     return Model(options, types, lexicon, parameters, untouched, E[:0])
 
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from conftest import SMALL
 
+import nerwin
 from nerwin import modeldir
 from nerwin.config import load_config
 from nerwin.errors import ConfigError, DataError
+from nerwin.text.vocabulary import Vocabulary
 from nerwin.training import Run
 
 
@@ -59,7 +61,9 @@ def test_words_with_unusual_characters_survive(tmp_path: Path) -> None:
     assert sorted(modeldir.load_model(tmp_path / "run").lexicon.vocabulary.words) == sorted(words)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "words.txt", "untouched.npy", "E.npy", "W.npy"])
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "words.txt", "index.npy", "untouched.npy", "E.npy", "W.npy"]
+)
 @pytest.mark.parametrize("damage", ["cut", "gone", "other"])
 def test_damage_is_found_and_named(copy: Path, name: str, damage: str) -> None:
     best = json.loads((copy / "manifest.json").read_text())["best"]
@@ -73,6 +77,29 @@ def test_damage_is_found_and_named(copy: Path, name: str, damage: str) -> None:
     with pytest.raises((DataError, ConfigError)) as error:
         modeldir.load_model(copy)
     assert str(copy) in str(error.value)
+
+
+def test_predicting_makes_no_list_of_the_words(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(vocabulary: Vocabulary) -> list[str]:
+        raise AssertionError("the words of a large vocabulary take time and memory")
+
+    monkeypatch.setattr(Vocabulary, "of", made)
+    monkeypatch.setattr(Vocabulary, "words", property(made))
+    tagger = nerwin.load(trained)
+    assert isinstance(tagger.model.lexicon.vocabulary.index, np.memmap)
+    assert tagger("Paris Hilton flew to Paris.").entities
+    with pytest.raises(AssertionError):
+        tagger.vectors  # noqa: B018
+
+
+def test_a_folder_without_an_index_says_so(copy: Path) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["files"]["index.npy"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"manifest\.json: damaged: .*index\.npy"):
+        modeldir.load_model(copy)
 
 
 def test_a_changed_number_is_found(copy: Path) -> None:

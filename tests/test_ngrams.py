@@ -64,7 +64,7 @@ def bag_of(token):
 def test_each_token_has_its_bag_whatever_was_asked_before(batches):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lexicon_module, "_CACHED", 2)
-        lexicon = Lexicon(Vocabulary(["the"]), buckets=20)
+        lexicon = Lexicon(Vocabulary.of(["the"]), buckets=20)
         assert list(lexicon.tables) == ["E", "E_ngrams"]
         for tokens in batches:
             numbers, bags = lexicon.bags(tokens)

@@ -31,7 +31,7 @@ TYPES = ("LOC", "PER")
 def model_of(labels: Labels, loss: str, **parameters: np.ndarray) -> Model:
     options = ModelOptions(tags=labels.scheme, loss=loss, tune=True)
     empty = np.zeros((0, 1), np.float32)
-    return Model(options, labels.types, Lexicon(Vocabulary([])), parameters, empty, empty)
+    return Model(options, labels.types, Lexicon(Vocabulary.of([])), parameters, empty, empty)
 
 
 def gold_of(spans: Spans, starts: np.ndarray) -> Gold:

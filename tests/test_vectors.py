@@ -396,9 +396,9 @@ def test_a_download_may_be_binary_without_saying_so(downloads, tmp_path: Path) -
 
 def test_an_unknown_name_gets_a_suggestion(downloads, tmp_path: Path) -> None:
     downloads("glove-tiny-3", b"")
-    with pytest.raises(ConfigError, match=r"neither a file nor .*; did you mean glove-tiny-3"):
+    with pytest.raises(ConfigError, match=r"neither a file nor .*; did you mean 'glove-tiny-3'"):
         load_vectors("glove-tiny-4", cache=tmp_path / "cache")
-    with pytest.raises(ConfigError, match=r"neither a file nor vectors that gensim knows$"):
+    with pytest.raises(ConfigError, match=r"that gensim knows; there are glove-tiny-3$"):
         load_vectors("xyz", cache=tmp_path / "cache")
 
 

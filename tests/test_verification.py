@@ -220,7 +220,7 @@ def trained(**options):
     E = rng.normal(size=(2 + 4, 5)).astype(np.float32)
     parameters = new_parameters(E, Labels(types, "IO"), options, rng)
     untouched = rng.normal(size=(2, 5)).astype(np.float32)
-    return Model(options, types, Lexicon(Vocabulary(WORDS)), parameters, untouched, E[:0]), gold
+    return Model(options, types, Lexicon(Vocabulary.of(WORDS)), parameters, untouched, E[:0]), gold
 
 
 @pytest.mark.parametrize("padding", ["learned", "zero"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -15,7 +14,7 @@ import click
 from nerwin.cli.console import open_output
 from nerwin.cli.inputs import Input, find_inputs, is_folder, plan_outputs
 from nerwin.cli.models import load, model_options
-from nerwin.errors import ConfigError, DataError, NerwinError
+from nerwin.errors import ConfigError, DataError, NerwinError, did_you_mean
 
 if TYPE_CHECKING:
     from nerwin.prediction import Block
@@ -223,10 +222,8 @@ def _known_types(types: str | None, known: list[str]) -> list[str]:
         raise ConfigError(f"--types: name some of {', '.join(known)}")
     for name in wanted:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            message = f"--types: {name!r} is unknown; {hint}the model's are {', '.join(known)}"
-            raise ConfigError(message)
+            hint = f"{did_you_mean(name, known)} the model's are {', '.join(known)}".lstrip()
+            raise ConfigError(f"--types: {name!r} is unknown; {hint}")
     return wanted
 
 

@@ -19,7 +19,7 @@ from nerwin.errors import DataError
 from nerwin.text.files import open_binary, read_lines
 from nerwin.text.tags import BEGIN, END, INSIDE, SINGLE, Indices, Spans
 from nerwin.text.tokenizer import split_words
-from nerwin.text.vocabulary import SPECIAL, Numbers
+from nerwin.text.vocabulary import SPECIAL
 
 Entry = tuple[str, ...]
 
@@ -113,15 +113,14 @@ class Gazetteers:
         self._first_row = len(SPECIAL) + ROWS * np.array(places, np.int32)
         entries = [entry for one in lists for entry in one.entries]
         distinct = dict.fromkeys(chain.from_iterable(entries))
-        number = {word: i for i, word in enumerate(distinct, 1)}  # 0 is for all other words
-        self._numbers = Numbers(lambda token: number.get(token.lower(), 0))
-        self._words = 1 + len(number)
+        self._number = {word: i for i, word in enumerate(distinct, 1)}  # 0 is for all other words
+        self._words = 1 + len(self._number)
 
         # Level by level: the child of `node` by `word` has the key node · words + word, and is
         # node i + 1 if that is key i. Nodes are numbered by level, so all keys are in order.
         lengths = np.fromiter(map(len, entries), np.intp, len(entries))
         first = np.cumsum(lengths) - lengths
-        words = np.fromiter(map(number.__getitem__, chain.from_iterable(entries)), np.int64)
+        words = np.fromiter(map(self._number.__getitem__, chain.from_iterable(entries)), np.int64)
         node = np.zeros(len(entries), np.int64)
         going = np.flatnonzero(lengths)
         levels, nodes, depth = [np.empty(0, np.int64)], 1, 0
@@ -153,7 +152,9 @@ class Gazetteers:
                 that only the sentence's own document has are then not in the lists
         """
         rows = np.zeros((len(tokens), len(self._only)), np.int32)
-        longest = self._longest(self._numbers.of(tokens), starts, own)
+        number = {token: self._number.get(token.lower(), 0) for token in set(tokens)}
+        words = np.fromiter(map(number.__getitem__, tokens), np.int64, len(tokens))
+        longest = self._longest(words, starts, own)
         for row, length in zip(rows.T, longest, strict=True):
             start = np.flatnonzero(length)
             end = start + length[start]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
@@ -59,19 +61,18 @@ class Lexicon:
         self._forget()
 
     def _forget(self) -> None:
-        self._number: dict[str, int] = {}
+        self._number: dict[str, int] = defaultdict()
+        self._number.default_factory = self._number.__len__  # a new token gets the next number
         self._rows = np.empty((0, self._columns), np.int32)
-        self._ngrams: list[Indices] = []
+        self._bags = Bags.of([np.array([row]) for row in (UNKNOWN, PADDING)])
 
     def rows(self, tokens: Sequence[str]) -> tuple[Indices, Indices]:
         """The rows of many tokens in every table but those of lists and n-grams, (N, F) int32, and
         numbers (N,) that are equal for tokens that are equal in all tables but those of lists.
         """
-        if self._columns == 1 and not self.buckets:
-            rows = self.vocabulary.rows(tokens)
-            return rows[:, None], rows
         numbers = self._numbers(tokens)  # first: it may renew the rows
-        return self._rows[numbers], numbers
+        rows = self._rows[numbers]
+        return rows, numbers if rows.shape[1] > 1 or self.buckets else rows[:, 0]
 
     def bags(self, tokens: Sequence[str]) -> tuple[Indices, Bags]:
         """The number of each token's bag of n-grams, (N,), and the bags: those of the special rows,
@@ -81,22 +82,22 @@ class Lexicon:
         present = np.zeros(len(self._number), bool)
         present[numbers] = True
         place = len(SPECIAL) - 1 + np.cumsum(present)
-        special = [np.array([row]) for row in (UNKNOWN, PADDING)]
-        own = [self._ngrams[i] for i in np.flatnonzero(present).tolist()]
-        return place[numbers], Bags.of([*special, *own])
+        own = len(SPECIAL) + np.flatnonzero(present)
+        return place[numbers], self._bags[np.append((UNKNOWN, PADDING), own)]
 
     def _numbers(self, tokens: Sequence[str]) -> Indices:
         """The numbers under which the tokens are remembered, until the next call."""
         if len(self._number) > _CACHED:
             self._forget()
         known = self._number
-        new = [token for token in dict.fromkeys(tokens) if token not in known]
+        before = len(known)
+        numbers = np.fromiter(map(known.__getitem__, tokens), np.intp, len(tokens))
+        new = list(islice(reversed(known), len(known) - before))[::-1]
         if new:
-            known.update(zip(new, range(len(known), len(known) + len(new)), strict=True))
             self._rows = np.concatenate((self._rows, self._find(new)))
             if self.buckets:
-                self._ngrams += [ngram_rows(token, self.buckets) for token in new]
-        return np.fromiter(map(known.__getitem__, tokens), np.intp, len(tokens))
+                self._bags += Bags.of([ngram_rows(token, self.buckets) for token in new])
+        return numbers
 
     def _find(self, tokens: list[str]) -> Indices:
         words = self.vocabulary.rows(tokens)

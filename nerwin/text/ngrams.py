@@ -32,6 +32,10 @@ class Bags:
         starts = np.cumsum([0, *map(len, bags)])
         return cls(np.concatenate(bags), starts)
 
+    def __add__(self, others: Bags) -> Bags:
+        starts = np.append(self.starts, self.starts[-1] + others.starts[1:])
+        return Bags(np.append(self.rows, others.rows), starts)
+
     def __getitem__(self, which: Indices) -> Bags:
         """Some of the bags, (k,) of their numbers."""
         sizes = np.diff(self.starts)[which]

@@ -7,7 +7,6 @@ folder, by the file's content, and memory-mapped from then on.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import glob
 import hashlib
 import logging
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nerwin.errors import ConfigError, DataError, NerwinError
+from nerwin.errors import ConfigError, DataError, NerwinError, did_you_mean
 from nerwin.text.vectorfiles import PICKLED, import_gensim, read_vectors
 
 log = logging.getLogger(__name__)
@@ -112,9 +111,8 @@ def _download(name: str) -> Path:
         with contextlib.redirect_stdout(sys.stderr):  # where its progress belongs
             known = downloader.info()["models"]
             if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {close[0]}?" if close else ""
-                raise ConfigError(f"{name}: neither a file nor vectors that gensim knows{hint}")
+                hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
+                raise ConfigError(f"{name}: neither a file nor vectors that gensim knows; {hint}")
             return Path(downloader.load(name, return_path=True))
     except NerwinError:
         raise

@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nerwin.text.tags import Indices
 
 UNKNOWN = 0
 PADDING = 1
 SPECIAL = ("<unknown>", "<padding>")
-_CACHED = 1 << 18  # distinct tokens remembered: a long stream must not grow the memory
+_HIGH, _LOW = np.uint64(32), np.uint64((1 << 32) - 1)
 _DIGIT = re.compile(r"[0-9]")
+# The forms under which a token may stand among the words, the best first.
+_FORMS: dict[str, tuple[Callable[[str], str], ...]] = {
+    "exact": (lambda token: token,),
+    "lower": (str.lower,),
+    "digits": (
+        lambda token: _DIGIT.sub("0", token.lower()),
+        lambda token: _DIGIT.sub("#", token.lower()),
+    ),
+}
 
 
 class Vocabulary:
@@ -23,66 +34,86 @@ class Vocabulary:
     A token's row is that of the first of these that has one: the token as it is, lower-cased,
     lower-cased with each digit as 0 (as some vectors have it), with each digit as # (as others),
     and else the unknown word.
+
+    text   the words in UTF-8, each with a line's end after it; the first one has row 2
+    index  (V,) uint64, sorted: the CRC-32 of each word and, in the lower half, its number from 0.
+           Text and index can come from a file, so that many words are ready at once
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = words
-        first = len(SPECIAL)
-        self._row = dict(zip(words, range(first, first + len(words)), strict=True))
-        self._cache = Numbers(self._find)
+    def __init__(self, text: bytes, index: NDArray[np.uint64]) -> None:
+        self.text = text
+        self.index = index
+        ends = np.flatnonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+        self._ends = np.append(-1, ends)  # of the word before the first one, too
+
+    @classmethod
+    def of(cls, words: Iterable[str]) -> Vocabulary:
+        """A vocabulary of different words, without line ends in them."""
+        encoded = _encoded(words)
+        numbers = np.arange(len(encoded), dtype=np.uint64)
+        return cls(b"".join(word + b"\n" for word in encoded), np.sort(_codes(encoded) | numbers))
 
     def __len__(self) -> int:
         """The number of rows, the two special ones included."""
-        return len(SPECIAL) + len(self.words)
+        return len(SPECIAL) + len(self.index)
 
-    def __contains__(self, word: str) -> bool:
-        return word in self._row
+    @property
+    def words(self) -> list[str]:
+        """All words, that of row 2 first; made when asked for."""
+        return self.text.decode("utf-8", "surrogatepass").split("\n")[:-1]
 
     def rows(self, tokens: Sequence[str]) -> Indices:
-        """The rows of many tokens, (N,) int32."""
-        return self._cache.of(tokens)
+        """The rows of many tokens, (N,) int32; each is looked up, however often it occurs."""
+        return self._find(tokens)[0]
 
     def coverage(self, tokens: Iterable[str]) -> dict[str, float]:
         """The share of the tokens that is found in each way: exact, lower, digits, unknown."""
-        counts = dict.fromkeys(("exact", "lower", "digits", "unknown"), 0)
-        for token, count in Counter(tokens).items():
-            form = next((f for f in forms(token) if f in self._row), None)
-            if form is None:
-                counts["unknown"] += count
-            elif form == token:
-                counts["exact"] += count
-            else:
-                counts["lower" if form == token.lower() else "digits"] += count
-        total = sum(counts.values()) or 1
-        return {how: count / total for how, count in counts.items()}
+        counts = Counter(tokens)
+        ways = self._find(list(counts))[1]
+        sums = np.bincount(ways, list(counts.values()), minlength=len(_FORMS) + 1)
+        return dict(zip([*_FORMS, "unknown"], (sums / (sums.sum() or 1)).tolist(), strict=True))
 
-    def _find(self, token: str) -> int:
-        return next((self._row[form] for form in forms(token) if form in self._row), UNKNOWN)
+    def _find(self, tokens: Sequence[str]) -> tuple[Indices, Indices]:
+        """The rows of tokens, (N,) int32, and in which of the ways they are found, (N,)."""
+        rows = np.full(len(tokens), UNKNOWN, np.int32)
+        ways = np.full(len(tokens), len(_FORMS))
+        missing: Indices = np.arange(len(tokens))
+        for way, forms in enumerate(_FORMS.values()):
+            for form in forms:
+                numbers = self._numbers([form(tokens[i]) for i in missing.tolist()])
+                found = numbers >= 0
+                rows[missing[found]] = len(SPECIAL) + numbers[found]
+                ways[missing[found]] = way
+                missing = missing[~found]
+        return rows, ways
 
-
-class Numbers(dict[str, int]):
-    """Numbers of the tokens seen lately; that of a token that is not there is found."""
-
-    def __init__(self, find: Callable[[str], int]) -> None:
-        self._find = find
-
-    def __missing__(self, token: str) -> int:
-        number = self[token] = self._find(token)
-        return number
-
-    def of(self, tokens: Sequence[str]) -> Indices:
-        """The numbers of many tokens, (N,) int32."""
-        numbers = np.fromiter(map(self.__getitem__, tokens), np.int32, len(tokens))
-        if len(self) > _CACHED:
-            self.clear()
+    def _numbers(self, words: Iterable[str]) -> Indices:
+        """The numbers of words, (n,), −1 for those that are not there."""
+        encoded = _encoded(words)
+        codes = _codes(encoded)
+        numbers = np.full(len(encoded), -1)
+        place = np.searchsorted(self.index, codes)
+        left = np.flatnonzero(place < len(self.index))
+        while len(left):  # once, but for words of equal codes, which stand side by side
+            entry = self.index[place[left]]
+            same = entry >> _HIGH == codes[left] >> _HIGH
+            left = left[same]
+            number = (entry[same] & _LOW).astype(np.intp)
+            begins = self._ends.take(number, mode="clip") + 1  # an index may be damaged
+            ends = self._ends.take(number + 1, mode="clip")
+            bounds = zip(left.tolist(), begins.tolist(), ends.tolist(), strict=True)
+            right = np.array([encoded[i] == self.text[a:z] for i, a, z in bounds], bool)
+            numbers[left[right]] = number[right]
+            left = left[~right]
+            place[left] += 1
+            left = left[place[left] < len(self.index)]
         return numbers
 
 
-def forms(token: str) -> Iterable[str]:
-    """The forms under which a token may stand among the vectors, the best first."""
-    yield token
-    lower = token.lower()
-    yield lower
-    if _DIGIT.search(lower):
-        yield _DIGIT.sub("0", lower)
-        yield _DIGIT.sub("#", lower)
+def _encoded(words: Iterable[str]) -> list[bytes]:
+    return [word.encode("utf-8", "surrogatepass") for word in words]
+
+
+def _codes(words: Sequence[bytes]) -> NDArray[np.uint64]:
+    """The CRC-32 of each word in the upper half."""
+    return np.fromiter(map(crc32, words), np.uint64, len(words)) << _HIGH
