@@ -121,7 +121,12 @@ def main() -> None:
     parser.add_argument("--dev", required=True)
     parser.add_argument("--vectors", required=True)
     parser.add_argument("--seeds", default="0,1,2", help="[default: 0,1,2]")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time  [default: 2]")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        help="runs at a time; 0: only those that are finished  [default: 2]",
+    )
     parser.add_argument("--rows", default="", help="only rows in which this occurs")
     parser.add_argument("--output", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--document", type=Path, help="file that the table is written into")
@@ -134,7 +139,10 @@ def main() -> None:
         words = "".join(c if c.isalnum() else " " for c in name).split()
         return Path(asked.output, f"{'-'.join(words)}-{seed}")
 
-    with ThreadPoolExecutor(asked.jobs) as pool:
+    if not asked.jobs:
+        finished = {name: [folder(name, s) / "metrics.json" for s in seeds] for name in wanted}
+        wanted = {name: wanted[name] for name in wanted if all(f.exists() for f in finished[name])}
+    with ThreadPoolExecutor(asked.jobs or 1) as pool:
         jobs = [
             pool.submit(train, folder(name, seed), data, options, seed)
             for name, options in wanted.items()
