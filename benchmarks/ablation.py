@@ -83,7 +83,9 @@ def train(folder: Path, data: list[str], options: list[str], seed: int) -> None:
 
 
 def figures(folder: Path) -> dict[str, float]:
-    """Dev F1 in percent, with documents and with every sentence alone; seconds; parameters."""
+    """Dev F1 in percent, with documents and with every sentence alone; the seconds of the fastest
+    epoch; parameters.
+    """
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[1:]
@@ -93,7 +95,7 @@ def figures(folder: Path) -> dict[str, float]:
     return {
         "f1": 100 * metrics["dev"]["f1"],
         "alone": 100 * alone["f1"],
-        "epoch": statistics.median(json.loads(line)["seconds"] for line in lines),
+        "epoch": min(json.loads(line)["seconds"] for line in lines),
         "parameters": sum(map(math.prod, shapes)),
     }
 
@@ -101,15 +103,16 @@ def figures(folder: Path) -> dict[str, float]:
 def table(runs: dict[str, list[dict[str, float]]]) -> str:
     """The runs of each row as a line of Markdown."""
     lines = [
-        "| | dev F1 | lowest to highest | every sentence alone | s an epoch | parameters |",
+        "| | dev F1 | lowest to highest | every sentence alone | s, fastest epoch | parameters |",
         "|---|---|---|---|---|---|",
     ]
     for name, seeds in runs.items():
         f1 = [one["f1"] for one in seeds]
         mean = {key: statistics.mean(one[key] for one in seeds) for key in seeds[0]}
+        fastest = min(one["epoch"] for one in seeds)  # what else the machine does only adds
         lines.append(
             f"| {name} | {mean['f1']:.2f} | {min(f1):.2f} to {max(f1):.2f} | {mean['alone']:.2f} "
-            f"| {mean['epoch']:.1f} | {mean['parameters'] / 1e6:.2f} M |"
+            f"| {fastest:.1f} | {mean['parameters'] / 1e6:.2f} M |"
         )
     return "\n".join(lines)
 
