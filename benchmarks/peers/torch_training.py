@@ -42,7 +42,10 @@ class Training:
         table, *others = self.network.parameters()
         self.optimizers = {
             SGD: lambda: [optim.SGD([table, *others], rate)],
-            SPARSE_ADAM: lambda: [optim.SparseAdam([table], rate), optim.Adam(others, rate)],
+            SPARSE_ADAM: lambda: [
+                optim.SparseAdam([table], rate),
+                optim.Adam(others, rate, fused=True),
+            ],
             ADAM: lambda: [optim.Adam([table, *others], rate)],
         }[kind]()
 
