@@ -70,10 +70,10 @@ def main() -> None:
     for name in names:
         if name not in SUBJECTS:
             parser.error(f"--only: {name!r} is none of {', '.join(SUBJECTS)}")
-    for path in (options.train, options.dev, options.vectors):
-        if not Path(path).is_file():
-            parser.error(f"{path}: no such file")
     given = {name: getattr(options, name) for name in ("lecture", "rich", "spacy")}
+    for path in (options.train, options.dev, options.vectors, *given.values()):
+        if path and not Path(path).exists():
+            parser.error(f"{path}: does not exist")
     material = Material(
         train=options.train,
         dev=options.dev,

@@ -65,7 +65,7 @@ class Material:
     def _run(self, name: str, config: str = "") -> Path:
         epochs = ("--epochs", "1") if self.quick else ()
         place = self._place(name)
-        if not (place / "metrics.json").exists():
+        if not self.given.get(name) and not (place / "metrics.json").exists():
             tell(f"training {place}")
             resumed = place.exists()
             command = self.command(config or name, "--output", str(place), *epochs)
@@ -115,7 +115,7 @@ class Material:
 
     @property
     def _times(self) -> int:
-        return 1 if self.quick else 4
+        return 1 if self.quick else 8
 
     @cached_property
     def _dev(self) -> Gold:

@@ -45,7 +45,15 @@ def measures(material: Material) -> list[Measure]:
         found.append(
             Measure(task, "reading the file", "tokens/s", partial(reading, path, size), size)
         )
-        found.append(Measure(task, "one epoch", "windows/s", partial(training, path, size), size))
+        found.append(
+            Measure(
+                task,
+                "making windows, and one epoch",
+                "windows/s",
+                partial(training, path, size),
+                size,
+            )
+        )
     return found
 
 

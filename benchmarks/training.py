@@ -21,7 +21,9 @@ WARM_UP = 5  # steps
 
 
 def measures(material: Material) -> list[Measure]:
-    """SGD and Adam, small and large batches, one and two threads."""
+    """SGD and Adam, small and large batches, one thread and two; ``nerwin train`` itself keeps to
+    one.
+    """
     windows = 2048 if material.quick else 50_000
     found = []
     for hidden in HIDDEN:
