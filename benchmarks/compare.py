@@ -95,7 +95,7 @@ def main() -> None:
         take_turns(found[name], rounds, warm_up=subject.warm_up)
         report.write(stem, found, about, titles)
     print("\n".join(report.markdown(found, about, titles)))
-    tell(f"written: {stem}.md, .json, .png and .svg")
+    tell(f"written: {stem}.*")
 
 
 if __name__ == "__main__":
