@@ -1,0 +1,172 @@
+"""What was measured, as a table in Markdown, as JSON with every figure, and as a picture."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import metadata
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from measuring import Measure
+
+Found = Mapping[str, Sequence[Measure]]  # subject -> what was measured
+
+_LIBRARIES = ("nerwin", "numpy", "scipy", "gensim", "torch", "spacy", "python-crfsuite")
+
+
+def machine() -> dict[str, Any]:
+    """What it was measured on: processor, cores, system, and the version of everything."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "blas": _blas(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _blas() -> list[str]:
+    import numpy as np  # noqa: F401  # loads its BLAS
+    from threadpoolctl import threadpool_info
+
+    pools = threadpool_info()
+    return [f"{p['internal_api']} {p['version']}" for p in pools if p["user_api"] == "blas"]
+
+
+def write(stem: Path, found: Found, about: Mapping[str, Any], titles: Mapping[str, str]) -> None:
+    """Write stem.md, stem.json, stem.png and stem.svg; the pictures only if Matplotlib is there.
+
+    titles  subject -> its heading
+    """
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    stem.with_suffix(".md").write_text("\n".join(markdown(found, about, titles)), encoding="utf-8")
+    results = [
+        {
+            "subject": subject,
+            **{name: getattr(measure, name) for name in ("task", "who", "unit", "at", "values")},
+        }
+        for subject, measures in found.items()
+        for measure in measures
+    ]
+    text = json.dumps({**about, "results": results}, indent=2, ensure_ascii=False)
+    stem.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+    picture(stem, found, titles)
+
+
+# --- Markdown ---------------------------------------------------------------------------------
+
+
+def markdown(found: Found, about: Mapping[str, Any], titles: Mapping[str, str]) -> Iterator[str]:
+    """Lines: what it was measured on, then a table for each subject."""
+    on = about["machine"]
+    versions = ", ".join(f"{name} {v}" for name, v in on["libraries"].items())
+    yield f"{on['processor']}, {on['cores']} cores; Python {on['python']}, {versions}"
+    for subject, measures in found.items():
+        if not measures:
+            continue
+        rounds = len(measures[0].values)
+        yield f"\n## {titles[subject]}\n"
+        yield f"| | | median of {rounds} | lowest to highest | of the first |"
+        yield "|---|---|---|---|---|"
+        for task, group in groupby(measures, key=lambda measure: measure.task):
+            first, *others = group
+            yield _row(task, first, "")
+            for measure in others:
+                same = measure.unit == first.unit != ""
+                yield _row("", measure, f"{_share(measure, first):.2f}" if same else "")
+    yield ""
+
+
+def _row(task: str, measure: Measure, share: str) -> str:
+    low, high = form(min(measure.values)), form(max(measure.values))
+    middle = f"{form(measure.median)} {measure.unit}".rstrip()
+    return f"| {task} | {measure.who} | {middle} | {low} to {high} | {share} |"
+
+
+def _share(measure: Measure, first: Measure) -> float:
+    """The median over the rounds: what disturbs a whole round disturbs both."""
+    pairs = zip(measure.values, first.values, strict=True)
+    return statistics.median(value / other if other else 1.0 for value, other in pairs)
+
+
+def form(value: float) -> str:
+    """A figure in three digits at least."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+# --- the picture ------------------------------------------------------------------------------
+
+
+def picture(stem: Path, found: Found, titles: Mapping[str, str]) -> None:
+    """A panel for each subject: bars from 0, with the lowest and the highest, or lines where the
+    task has a size.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    panels = {s: m for s, m in found.items() if m and m[0].unit}
+    if not panels:
+        return
+    heights = [3.0 if m[0].at else 0.6 + 0.22 * len(m) for m in panels.values()]
+    figure = Figure(figsize=(9, sum(heights) + len(heights)), layout="constrained")
+    axes = figure.subplots(len(panels), squeeze=False, height_ratios=heights)[:, 0]
+    for ax, (subject, measures) in zip(axes, panels.items(), strict=True):
+        ax.set_title(titles[subject], loc="left", fontsize=10)
+        (_lines if measures[0].at else _bars)(ax, measures)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=7)
+    figure.savefig(stem.with_suffix(".png"), dpi=150)
+    figure.savefig(stem.with_suffix(".svg"))
+
+
+def _bars(ax: Any, measures: Sequence[Measure]) -> None:
+    places = range(len(measures))
+    middle = [m.median for m in measures]
+    spread = [
+        [m.median - min(m.values) for m in measures],
+        [max(m.values) - m.median for m in measures],
+    ]
+    colours = ["tab:blue" if m.who.startswith("nerwin") else "tab:grey" for m in measures]
+    ax.barh(places, middle, xerr=spread, color=colours, error_kw={"lw": 0.8})
+    ax.set_yticks(places, [f"{m.task}: {m.who}" for m in measures])
+    ax.set_ylim(len(measures) - 0.5, -0.5)
+    ax.xaxis.set_major_formatter("{x:,g}")
+    ax.set_xlabel(measures[0].unit, fontsize=8)
+
+
+def _lines(ax: Any, measures: Sequence[Measure]) -> None:
+    for who in dict.fromkeys(m.who for m in measures):
+        ours = [m for m in measures if m.who == who]
+        at, middle = [m.at for m in ours], [m.median for m in ours]
+        (line,) = ax.plot(at, middle, marker="o", label=f"{who}, {ours[0].unit}")
+        low, high = [min(m.values) for m in ours], [max(m.values) for m in ours]
+        ax.fill_between(at, low, high, color=line.get_color(), alpha=0.2)
+    ax.set_xscale("log")
+    ax.yaxis.set_major_formatter("{x:,g}")
+    ax.set_ylim(0)
+    ax.set_xlabel("tokens", fontsize=8)
+    ax.legend(fontsize=8)

@@ -1,0 +1,76 @@
+"""Whether the cost for each token stays the same, however many there are."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from material import Material
+from measuring import Measure
+from problem import lecture
+
+from nerwin.config import DataOptions
+from nerwin.gold import Gold, read_gold
+
+SIZES = (10_000, 50_000, 200_000, 1_000_000, 5_000_000)  # tokens
+
+
+def measures(material: Material) -> list[Measure]:
+    """Reading a column file of so many tokens, and an epoch on them: the training file over and
+    over.
+    """
+    problem = lecture(material.gold, material.words, (100,))
+    read: dict[int, Gold] = {}
+
+    def reading(path: Path, size: int) -> float:
+        began = time.perf_counter()
+        read.clear()
+        read[size] = read_gold(str(path), DataOptions())
+        return len(read[size].words) / (time.perf_counter() - began)
+
+    def training(path: Path, size: int) -> float:
+        if size not in read:
+            reading(path, size)
+        began = time.perf_counter()
+        descent = replace(problem, gold=read[size]).descent("sgd", 256)
+        descent.epoch(1, lambda windows: None)
+        return len(descent.batches) / (time.perf_counter() - began)
+
+    found = []
+    for size in SIZES[:3] if material.quick else SIZES:
+        path = _repeated(material, size)
+        task = f"{size:,} tokens"
+        found.append(
+            Measure(task, "reading the file", "tokens/s", partial(reading, path, size), size)
+        )
+        found.append(
+            Measure(
+                task,
+                "making windows, and one epoch",
+                "windows/s",
+                partial(training, path, size),
+                size,
+            )
+        )
+    return found
+
+
+def _repeated(material: Material, tokens: int) -> Path:
+    """A file of the first so many tokens of the training data, said again and again; the last
+    sentence is whole.
+    """
+    path = material.folder / f"train-{tokens}.conll"
+    sentences = Path(material.train).read_text(encoding="utf-8").split("\n\n")
+    lengths = [len(sentence.splitlines()) for sentence in sentences]
+    left = tokens
+    material.folder.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        while left > 0:
+            for sentence, length in zip(sentences, lengths, strict=True):
+                file.write(f"{sentence}\n\n")
+                left -= length
+                if left <= 0:
+                    break
+    return path

@@ -1,0 +1,274 @@
+"""What things cost, in counts that no machine changes: no clock is read here.
+
+Every guard has a mutant beside it, which does what the guard is against, to show that it can fail.
+"""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nerwin.batches import Batch
+from nerwin.cli import main
+from nerwin.config import Config, TrainingOptions
+from nerwin.decoding import Labels
+from nerwin.descent import Descent
+from nerwin.engine import graph, ops
+from nerwin.engine.rowgrad import RowGrad
+from nerwin.initial import new_parameters
+from nerwin.model import Inputs, Model
+from nerwin.resources import shipped
+from nerwin.text.corpus import read_corpus
+from nerwin.text.lexicon import Lexicon
+from nerwin.text.vocabulary import Vocabulary
+
+D, TYPES = 20, ("A", "B", "C")
+
+
+def descent(V: int = 1000, optimizer: str = "sgd", **options) -> Descent:
+    """The lecture's model with a table of V rows, about to be trained."""
+    model_options = replace(Config().model, **{"hidden": (30,), **options})
+    rng = np.random.default_rng(0)
+    E = rng.normal(0, 0.1, (V, D)).astype(np.float32)
+    parameters = new_parameters(E, Labels(TYPES, model_options.tags), model_options, rng)
+    none = np.zeros((0, D), np.float32)
+    model = Model(model_options, TYPES, Lexicon(Vocabulary([])), parameters, none, none)
+    return Descent(model, [], TrainingOptions(optimizer=optimizer), (0,))
+
+
+def batch(size: int = 32, V: int = 1000) -> Batch:
+    rng = np.random.default_rng(1)
+    rows = rng.integers(V, size=(size, 5, 1)).astype(np.int32)
+    inputs = Inputs(rows, np.zeros((size, 0), np.float32))
+    return Batch(inputs, rng.integers(len(TYPES) + 1, size=size), None, None)
+
+
+# --- memory: nothing of the table's size ------------------------------------------------------
+
+
+def peak(optimizer: str, V: int) -> int:
+    """Bytes that a step allocates at most, beside what was there before."""
+    trained = descent(V, optimizer)
+    trained.step(batch(V=V), 0.1)  # makes the optimizer's state, which is of the table's size
+    given = batch(V=V)
+    tracemalloc.start()
+    trained.step(given, 0.1)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
+def test_a_step_allocates_nothing_that_grows_with_the_table(optimizer: str) -> None:
+    assert peak(optimizer, 200_000) < peak(optimizer, 20_000) + 20_000  # not even a bit a row
+
+
+def test_a_dense_gradient_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    scatter = RowGrad.scatter
+    monkeypatch.setattr(RowGrad, "scatter", lambda *given: scatter(*given).dense())
+    assert peak("sgd", 200_000) > 200_000 * D * 4
+
+
+# --- arithmetic: three products a layer -------------------------------------------------------
+
+
+class Counted(np.ndarray):
+    """An array that writes down the shapes of every product that it, or what is made of it, is
+    in.
+    """
+
+    products: Counter[tuple[tuple[int, ...], ...]]
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
+        if ufunc is np.matmul:
+            Counted.products[tuple(array.shape for array in inputs)] += 1
+        if out:
+            options["out"] = tuple(plain(array) for array in out)
+        made = getattr(ufunc, method)(*map(plain, inputs), **options)
+        return counted(out[0] if out else made)
+
+    def __array_function__(self, func, types, given, options):
+        if func in {np.dot, np.einsum, np.inner, np.outer, np.tensordot}:
+            Counted.products[func.__name__] += 1
+        return super().__array_function__(func, types, given, options)
+
+    def dot(self, other):
+        return np.dot(self, other)
+
+
+def plain(array):
+    return array.view(np.ndarray) if isinstance(array, Counted) else array
+
+
+def counted(array):
+    return array.view(Counted) if isinstance(array, np.ndarray) else array
+
+
+def products(trained: Descent, size: int) -> Counter[tuple[tuple[int, ...], ...]]:
+    """The products of one step."""
+    parameters = trained.model.parameters
+    trained.model.parameters = {name: counted(value) for name, value in parameters.items()}
+    Counted.products = Counter()
+    trained.step(batch(size), 0.1)
+    return Counted.products
+
+
+def three(B: int, n: int, m: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """X W, Xᵀ dZ and dZ Wᵀ."""
+    return [((B, n), (n, m)), ((n, B), (B, m)), ((B, m), (m, n))]
+
+
+@pytest.mark.parametrize("hidden", [(30,), (30, 20), (30, 20, 10)], ids=len)
+@pytest.mark.parametrize("activation", ["sigmoid", "relu"])
+def test_a_step_has_three_products_a_layer(hidden: tuple[int, ...], activation: str) -> None:
+    widths = (5 * D, *hidden, len(TYPES))
+    wanted = [product for n, m in pairwise(widths) for product in three(16, n, m)]
+    assert products(descent(hidden=hidden, activation=activation), 16) == Counter(wanted)
+
+
+def test_fixed_vectors_spare_the_product_for_them() -> None:
+    first, second, _ = three(16, 5 * D, 30)
+    wanted = [first, second, *three(16, 30, len(TYPES))]
+    assert products(descent(update_vectors=False), 16) == Counter(wanted)
+
+
+def test_a_product_made_twice_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    affine = ops.affine
+
+    def again(X, W, b):
+        Z, (dX, dW, db) = affine(X, W, b)
+        return Z, (dX, lambda dZ: dW(dZ + 0 * (X @ W)), db)
+
+    monkeypatch.setattr(ops, "affine", again)
+    assert products(descent(), 16).total() == 7
+
+
+# --- the graph: its size is the model's, not the data's ---------------------------------------
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all nodes that are made."""
+    names: list[str] = []
+    init = graph.Node.__init__
+
+    def noted(self, value, name="", **options) -> None:
+        names.append(name)
+        init(self, value, name, **options)
+
+    monkeypatch.setattr(graph.Node, "__init__", noted)
+    return names
+
+
+@pytest.mark.parametrize("size", [1, 32, 1000])
+def test_a_step_is_ten_nodes(made: list[str], size: int) -> None:
+    descent().step(batch(size), 0.1)
+    sources, losses = ["E", "W", "b", "U"], ["scores", "logistic_loss"]
+    assert made == [*sources, "lookup", "concatenate", "affine", "sigmoid", *losses]
+
+
+@pytest.mark.parametrize("depth", [2, 3, 20])
+def test_a_layer_more_is_four_nodes_more(made: list[str], depth: int) -> None:
+    descent(hidden=(30,) * depth).step(batch(), 0.1)
+    assert len(made) == 10 + 4 * (depth - 1)
+
+
+# --- Python's own work: calls of functions ----------------------------------------------------
+
+
+def calls(work: Callable[[], object]) -> int:
+    """How many functions are called, Python's and C's."""
+    count = 0
+
+    def note(frame, event: str, argument) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        work()
+    finally:
+        sys.setprofile(before)
+    return count
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_calls_of_a_step_do_not_grow_with_the_batch(optimizer: str) -> None:
+    trained = descent(optimizer=optimizer)
+    few, many = (calls(partial(trained.step, batch(n), 0.1)) for n in (100, 2000))
+    assert many < few + 50
+
+
+def test_a_loop_over_the_batch_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    lookup = ops.lookup
+
+    def one_by_one(E, *, rows):
+        V = np.stack([lookup(E, rows=window)[0] for window in rows])
+        return V, lookup(E, rows=rows)[1]
+
+    monkeypatch.setattr(ops, "lookup", one_by_one)
+    trained = descent()
+    assert calls(partial(trained.step, batch(2000), 0.1)) > 2000
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, int]:
+    """A text, another that has it twice, and how many tokens the one has more."""
+    corpus = read_corpus(shipped("data/demo/train.conll"))
+    lines = [" ".join(corpus.words[a:b]) + "\n" for a, b in pairwise(corpus.starts)]
+    folder = tmp_path_factory.mktemp("texts")
+    once, twice = folder / "once.txt", folder / "twice.txt"
+    text = "".join(lines) * 2
+    once.write_text(text)
+    twice.write_text(text * 2)
+    return once, twice, 2 * len(corpus.words)
+
+
+def calls_per_token(run: Path, texts: tuple[Path, Path, int], flags: Sequence[str]) -> float:
+    """Calls in ``nerwin predict`` for each further token: loading and the like are left out."""
+    once, twice, tokens = texts
+
+    def predict(path: Path) -> int:
+        command = ["predict", str(run), str(path), *flags]
+        return calls(partial(CliRunner().invoke, main, command, catch_exceptions=False))
+
+    predict(once)  # imports what it needs
+    return (predict(twice) - predict(once)) / tokens
+
+
+TOKENIZED = ("-i", "tokenized", "-f", "conll")
+RAW = ("-i", "text", "-f", "jsonl")
+
+
+def test_tokenized_text_costs_few_calls(trained: Path, texts) -> None:
+    """There are some for each sentence, of which these have 15 tokens, but none for each token."""
+    assert calls_per_token(trained, texts, TOKENIZED) < 1.5  # 1.1 in Python 3.11
+
+
+def test_raw_text_costs_few_calls(trained: Path, texts) -> None:
+    """For each token there are some of C's, to append where it begins and the like."""
+    assert calls_per_token(trained, texts, RAW) < 8  # 6.4 in Python 3.11
+
+
+def test_a_call_for_each_token_would_be_noticed(
+    trained: Path, texts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Lexicon.rows
+
+    def one_by_one(self, tokens):
+        return np.concatenate([rows(self, [token]) for token in tokens])
+
+    monkeypatch.setattr(Lexicon, "rows", one_by_one)
+    assert calls_per_token(trained, texts, TOKENIZED) > 1.5
+    assert calls_per_token(trained, texts, RAW) > 8
