@@ -16,10 +16,10 @@ from problem import batches, lecture
 from threadpoolctl import threadpool_limits
 
 from nerwin.batches import Batches
+from nerwin.classifier import Dropout, parameter_nodes
 from nerwin.config import TrainingOptions
 from nerwin.descent import Descent
 from nerwin.engine.graph import backward
-from nerwin.model import Dropout, parameter_nodes
 from nerwin.modeldir import load_model, read_manifest
 
 SIZE = 256

@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from nerwin.batches import Batch
+from nerwin.classifier import Inputs
 from nerwin.cli import main
 from nerwin.config import Config, TrainingOptions
 from nerwin.decoding import Labels
@@ -26,7 +27,7 @@ from nerwin.descent import Descent
 from nerwin.engine import graph, ops
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.initial import new_parameters
-from nerwin.model import Inputs, Model
+from nerwin.model import Model
 from nerwin.resources import shipped
 from nerwin.text.corpus import read_corpus
 from nerwin.text.lexicon import Lexicon
@@ -42,7 +43,7 @@ def descent(V: int = 1000, optimizer: str = "sgd", **options) -> Descent:
     E = rng.normal(0, 0.1, (V, D)).astype(np.float32)
     parameters = new_parameters(E, Labels(TYPES, model_options.tags), model_options, rng)
     none = np.zeros((0, D), np.float32)
-    model = Model(model_options, TYPES, Lexicon(Vocabulary([])), parameters, none, none)
+    model = Model(model_options, TYPES, Lexicon(Vocabulary.of([])), parameters, none, none)
     return Descent(model, [], TrainingOptions(optimizer=optimizer), (0,))
 
 
@@ -267,7 +268,8 @@ def test_a_call_for_each_token_would_be_noticed(
     rows = Lexicon.rows
 
     def one_by_one(self, tokens):
-        return np.concatenate([rows(self, [token]) for token in tokens])
+        found = [rows(self, [token]) for token in tokens]
+        return tuple(np.concatenate(column) for column in zip(*found, strict=True))
 
     monkeypatch.setattr(Lexicon, "rows", one_by_one)
     assert calls_per_token(trained, texts, TOKENIZED) > 1.5
