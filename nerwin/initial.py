@@ -36,7 +36,7 @@ def new_model(
     lists  see ``Gazetteers``
     """
     options, features = config.model, config.features
-    vocabulary, E, untouched, order = new_table(words, vectors, tokens, options, rng)
+    vocabulary, E, order = new_table(words, vectors, tokens, options, rng)
     values = {name: frequent_values(name, tokens) for name in features.sizes()}
     clusters = {}
     for k in CLUSTERS if features.clusters else ():
@@ -49,6 +49,7 @@ def new_model(
     dense = width(E.shape[1]) if features.documents else 0
     parameters = new_parameters(E, coding, options, rng, tables, dense)
     pretrained = E.copy() if features.documents or features.folds else E[:0]
+    untouched = vectors[order[len(E) - len(SPECIAL) :]]
     return Model(options, types, lexicon, parameters, untouched, pretrained)
 
 
@@ -70,9 +71,9 @@ def new_table(
     tokens: Sequence[str],
     options: ModelOptions,
     rng: np.random.Generator,
-) -> tuple[Vocabulary, Array, Array, Indices]:
-    """A vocabulary, E for the words that ``tokens`` use, the vectors of the other words, and for
-    each word of the vocabulary its number among ``words``.
+) -> tuple[Vocabulary, Array, Indices]:
+    """A vocabulary, E for the words that ``tokens`` use, which come first in it, and for each word
+    of the vocabulary its number among ``words``.
 
     vectors  (V, D), row i for words[i]
     The unknown word starts as the mean of all vectors, a learned padding at random with their
@@ -87,7 +88,7 @@ def new_table(
         E[PADDING] = rng.normal(0, vectors[:1000].std(), vectors.shape[1])
     E[len(SPECIAL) :] = vectors[used]
     order = np.concatenate((used, others))
-    return Vocabulary.of(words[i] for i in order.tolist()), E, vectors[others], order
+    return Vocabulary.of([words[i] for i in order.tolist()]), E, order
 
 
 def new_parameters(

@@ -41,6 +41,7 @@ TRANSITIONS = ("A", "a", "z")
 
 _BLOCK = 1 << 14  # words scored at once: the more, the more often each of them is met again
 _LARGE = 1 << 40
+_MADE = 1 << 23  # numbers made at once of a block's distinct words, of which there may be many
 _CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 
 
@@ -226,7 +227,11 @@ class Model:
             Z = np.tile(b, (len(local), 1))
             if dense.width:
                 Z += dense.times(block, W_dense)
-            _add_by_place(Z, local, self._vectors(parameters, rows, windows) @ by_place)
+            vectors = self._vectors(parameters, rows, windows)
+            some = max(1, _MADE // (len(vectors) * Z.shape[1]))  # places at once
+            for place in range(0, len(by_place), some):
+                here = slice(place, place + some)
+                _add_by_place(Z, local[:, here], vectors @ by_place[here])
             S[block, first:] = scores_above(nodes, constant(Z), self.options).value
         return S
 

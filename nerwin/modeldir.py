@@ -99,6 +99,9 @@ def create(folder: Path, model: Model, manifest: Manifest) -> None:
             manifest.files[name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
         for name, array in arrays.items():
             manifest.files[name] = save_array(folder / name, array)
+        # From the file from now on: of many words, training reads the vectors of few.
+        about = manifest.files["untouched.npy"]
+        model.untouched = load_array(folder / "untouched.npy", about, mapped=True)
     except BaseException:
         remove(folder)
         raise

@@ -312,6 +312,7 @@ def test_float32_parameters_have_float32_gradients_of_their_shape(form, kind):
 def test_scores_by_word_and_place_are_those_of_the_graph(rich, monkeypatch, block, folds):
     monkeypatch.setattr(model_module, "_BLOCK", block)
     monkeypatch.setattr(model_module, "_CACHED", 40 * block)
+    monkeypatch.setattr(model_module, "_MADE", 1000 * block)
     model = load_model(rich)
     manifest = read_manifest(rich)
     gold = read_gold(manifest.config.data.dev, manifest.config.data)

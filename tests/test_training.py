@@ -334,6 +334,7 @@ def test_untouched_vectors_are_written_once(tmp_path: Path) -> None:
         pass
     assert file.stat().st_mtime_ns == before
     model = modeldir.load_model(tmp_path / "run")
+    assert isinstance(run.model.untouched, np.memmap)
     assert isinstance(model.untouched, np.memmap)
     words = set(run.splits["train"].words)
     words |= {word.lower() for word in words}

@@ -9,7 +9,7 @@ from nerwin.text.tags import Indices
 
 _ROUNDS = 15
 _SAMPLE = 100_000  # the first words are the most frequent: enough to place the centres
-_BLOCK = 10_000
+_BLOCK = 4_000
 
 
 def cluster(vectors: NDArray[np.float32], k: int, rng: np.random.Generator) -> Indices:

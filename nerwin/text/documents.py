@@ -67,14 +67,18 @@ class DocumentFeatures:
         # Of the words that occur again, those that are capitalised at least once.
         asked = np.flatnonzero((times > 1)[same] & (np.bincount(same, capital) > 0)[same])
         _, group = np.unique(same[asked], return_inverse=True)
-        left = vectors[np.maximum(asked - 1, 0)] * ~first[asked, None]
-        right = vectors[np.minimum(asked + 1, N - 1)] * ~first[asked + 1, None]
-        beside = np.concatenate((left, right), axis=1)
-        elsewhere = (_sums(beside, group)[group] - beside) / (times[same[asked]] - 1)[:, None]
-        kept = capital[asked]
-        self._context[asked[kept]] = np.arange(1, 1 + kept.sum())
-        self._contexts = np.concatenate((self._contexts, elsewhere[kept]), dtype=np.float32)
-        self._topics = _sums(vectors, self._document)
+        beside = np.zeros((len(asked), 2 * D), np.float32)
+        left, right = ~first[asked], ~first[asked + 1]  # whether there is a word on that side
+        beside[left, :D] = vectors[asked[left] - 1]
+        beside[right, D:] = vectors[asked[right] + 1]
+        kept = np.flatnonzero(capital[asked])
+        self._context[asked[kept]] = np.arange(1, 1 + len(kept))
+        self._contexts = np.zeros((1 + len(kept), 2 * D), np.float32)
+        elsewhere = self._contexts[1:]
+        elsewhere += _sums(beside, group)[group[kept]]
+        elsewhere -= beside[kept]
+        elsewhere /= (times[same[asked[kept]]] - 1)[:, None]
+        self._topics = np.add.reduceat(vectors, opens[:-1], axis=0)
         self._topics /= np.diff(opens)[:, None]
 
     def __len__(self) -> int:

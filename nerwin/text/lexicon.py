@@ -14,7 +14,7 @@ from nerwin.text.ngrams import Bags, ngram_rows
 from nerwin.text.tags import Indices
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
-_CACHED = 1 << 17  # distinct tokens remembered: a long stream must not grow the memory
+_CACHED = 1 << 16  # distinct tokens remembered: a long stream must not grow the memory
 
 
 class Lexicon:

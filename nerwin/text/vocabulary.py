@@ -47,11 +47,12 @@ class Vocabulary:
         self._ends = np.append(-1, ends)  # of the word before the first one, too
 
     @classmethod
-    def of(cls, words: Iterable[str]) -> Vocabulary:
+    def of(cls, words: Sequence[str]) -> Vocabulary:
         """A vocabulary of different words, without line ends in them."""
-        encoded = _encoded(words)
-        numbers = np.arange(len(encoded), dtype=np.uint64)
-        return cls(b"".join(word + b"\n" for word in encoded), np.sort(_codes(encoded) | numbers))
+        index = _codes(map(_encoded, words), len(words))
+        index |= np.arange(len(words), dtype=np.uint64)
+        index.sort()
+        return cls(_encoded("\n".join([*words, ""])), index)
 
     def __len__(self) -> int:
         """The number of rows, the two special ones included."""
@@ -89,8 +90,8 @@ class Vocabulary:
 
     def _numbers(self, words: Iterable[str]) -> Indices:
         """The numbers of words, (n,), −1 for those that are not there."""
-        encoded = _encoded(words)
-        codes = _codes(encoded)
+        encoded = list(map(_encoded, words))
+        codes = _codes(encoded, len(encoded))
         numbers = np.full(len(encoded), -1)
         place = np.searchsorted(self.index, codes)
         left = np.flatnonzero(place < len(self.index))
@@ -110,10 +111,10 @@ class Vocabulary:
         return numbers
 
 
-def _encoded(words: Iterable[str]) -> list[bytes]:
-    return [word.encode("utf-8", "surrogatepass") for word in words]
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
-def _codes(words: Sequence[bytes]) -> NDArray[np.uint64]:
-    """The CRC-32 of each word in the upper half."""
-    return np.fromiter(map(crc32, words), np.uint64, len(words)) << _HIGH
+def _codes(words: Iterable[bytes], n: int) -> NDArray[np.uint64]:
+    """The CRC-32 of each of n words in the upper half."""
+    return np.fromiter(map(crc32, words), np.uint64, n) << _HIGH
