@@ -7,6 +7,8 @@
 Only ``cli/`` turns them into a message and an exit code.
 """
 
+from typing import Any
+
 
 class NerwinError(Exception):
     """Something is wrong that a user can mend: what, where, and what to do."""
@@ -22,3 +24,9 @@ class DataError(NerwinError):
     def __init__(self, message: str, path: object, line: int | None = None) -> None:
         place = f"{path}:{line}" if line is not None else f"{path}"
         super().__init__(f"{place}: {message}")
+        self.message = message
+        self.path = path
+        self.line = line
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DataError, (self.message, self.path, self.line)  # to another process

@@ -23,7 +23,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -36,6 +36,7 @@ from nerwin.config import Config, from_dict
 from nerwin.decoding import Calibration, Decision
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array
+from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model, Parameters, layer_names
 from nerwin.text.gazetteers import EntityList
@@ -295,6 +296,12 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
             first,
             *_tuned(chosen),
         )
+
+
+def load_models(runs: Sequence[str | Path], first_pass: int | None = None) -> Model | Ensemble:
+    """The best model of a run, or those of several runs as one."""
+    models = [load_model(Path(folder), first_pass=first_pass) for folder in runs]
+    return models[0] if len(models) == 1 else Ensemble(models)
 
 
 def _tuned(checkpoint: Mapping[str, Any]) -> tuple[Decision, Calibration]:

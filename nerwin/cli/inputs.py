@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-from nerwin.errors import ConfigError
+from nerwin.errors import ConfigError, DataError, NerwinError
 from nerwin.text.files import COMPRESSED
+
+if TYPE_CHECKING:
+    from nerwin.pieces import Piece, Reading
 
 # The kind of a file by its suffix; of a folder, files with these suffixes are read.
 KIND_OF = {
@@ -103,6 +108,46 @@ def _fixed_part(pattern: str) -> str:
 def _uncompressed(name: str) -> str:
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in COMPRESSED else name
+
+
+@contextlib.contextmanager
+def open_input(item: Input) -> Iterator[BinaryIO]:
+    """Open a file, or standard input, uncompressed. Raises DataError if that cannot be done."""
+    from nerwin.text.files import open_binary, uncompressed
+
+    # Standard input stays open: it may be named twice.
+    with uncompressed(sys.stdin.buffer) if item.path == "-" else open_binary(item.path) as file:
+        yield file
+
+
+class Stream:
+    """The pieces of inputs, one input after the other, each piece with its input's number; what
+    makes an input unreadable, or None at its end.
+    """
+
+    def __init__(self, inputs: Sequence[Input], readings: Sequence[Reading]) -> None:
+        self._inputs = list(zip(inputs, readings, strict=True))
+        self._file: BinaryIO | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, Piece | NerwinError | None]]:
+        from nerwin.pieces import cut
+
+        for number, (item, reading) in enumerate(self._inputs):
+            end = None
+            try:
+                with open_input(item) as self._file:
+                    for piece in cut(self._file, item.shown, reading):
+                        yield number, piece
+            except DataError as error:
+                end = error
+            self._file = None
+            yield number, end
+
+    def waits(self) -> bool:
+        """Whether there is no more to read now, but may be later."""
+        from nerwin.text.files import would_wait
+
+        return self._file is not None and would_wait(self._file)
 
 
 def is_folder(output: str) -> bool:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
 from nerwin.cli.console import open_output
-from nerwin.cli.inputs import Input, find_inputs, is_folder, plan_outputs
-from nerwin.cli.models import load, model_options
+from nerwin.cli.inputs import Input, Stream, find_inputs, is_folder, plan_outputs
+from nerwin.cli.models import model_options
 from nerwin.errors import ConfigError, DataError, NerwinError
 
 if TYPE_CHECKING:
-    from nerwin.prediction import Block
-    from nerwin.records import Reading
+    from nerwin.parallel import Found, Task
+
+    Results = Iterator[tuple[int, Found | NerwinError | None]]
 
 _REPORTED = 10  # malformed records; more are only counted
 
@@ -89,6 +88,15 @@ _REPORTED = 10  # malformed records; more are only counted
     help="Write here instead of standard output; into a folder, a file for each input.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Work with N processes; 0 is one for each core.",
+)
 def command(
     run: Path,
     files: tuple[str, ...],
@@ -106,6 +114,7 @@ def command(
     first_pass: int | None,
     output: str,
     overwrite: bool,
+    jobs: int,
 ) -> None:
     """Find the entities in text.
 
@@ -124,8 +133,8 @@ def command(
 
     from nerwin.formats import FORMATS
     from nerwin.modeldir import read_manifest
-    from nerwin.prediction import predict
-    from nerwin.records import Reading, documents_of, read_records
+    from nerwin.parallel import Task, identity_of, load, usable_cores, work_through
+    from nerwin.pieces import Reading, documents_of
 
     units = [documents_of(i.kind, documents, stream=i.path == "-") for i in inputs]
     form = FORMATS[output_format]
@@ -137,10 +146,10 @@ def command(
     manifest = read_manifest(run)
     data = manifest.config.data
     wanted = _known_types(types, manifest.types)
-    model = load(run, others, first_pass)
-    if not model.sees_documents:
+    runs = (str(run), *others)
+    identity = identity_of(runs)
+    if not load(runs, first_pass, identity).sees_documents:
         units = ["record"] * len(inputs)  # nothing needs to be waited for
-    skipped = _Skipped(strict)
     readings = [
         Reading(
             kind=item.kind,
@@ -149,60 +158,101 @@ def command(
             text_field=text_field or "text",
             entities_field=(entities_field or "entities") if output_format == "jsonl" else None,
             token_column=data.token_column if token_column is None else token_column,
-            report=skipped,
         )
         for item, unit in zip(inputs, units, strict=True)
     ]
-
-    def found(jobs: Sequence[tuple[Input, Reading]]) -> Iterator[Block]:
-        none = True
-        before = skipped.count
-        for item, reading in jobs:
-            with _open(item) as file:
-                for block in predict(model, read_records(file, item.shown, reading), item.shown):
-                    none = False
-                    yield block.only(min_score, wanted) if min_score or types else block
-        if none and skipped.count > before:
-            raise DataError("no record could be read", ", ".join(i.shown for i, _ in jobs[:5]))
-
-    settings = {"entities_field": entities_field} if entities_field else {}
-    write = partial(form.write, **settings)
-    jobs = list(zip(inputs, readings, strict=True))
-    failed = 0
-    if plan is None:
-        _write(write(found(jobs)), [output], overwrite)
-    else:
-        for job, outputs in zip(jobs, plan, strict=True):
-            outputs[0].parent.mkdir(parents=True, exist_ok=True)
-            try:
-                _write(write(found([job])), outputs, overwrite)
-            except NerwinError as error:
-                if strict:
-                    raise
-                failed += 1
-                click.echo(f"failed: {error}", err=True)
+    task = Task(
+        runs=runs,
+        first_pass=first_pass,
+        identity=identity,
+        sources=[(item.shown, reading) for item, reading in zip(inputs, readings, strict=True)],
+        form=output_format,
+        settings={"entities_field": entities_field} if entities_field else {},
+        min_score=min_score,
+        types=wanted,
+    )
+    skipped = _Skipped(strict)
+    results = work_through(task, Stream(inputs, readings), jobs or usable_cores())
+    with contextlib.closing(results):
+        if plan is None:
+            _write(_chunks(results, task, skipped), [output], overwrite)
+            failed = 0
+        else:
+            failed = _write_each(results, task, skipped, plan, overwrite)
     skipped.conclude()
     if failed:
-        what = f"{failed} of {len(jobs)} inputs failed"
+        what = f"{failed} of {len(inputs)} inputs failed"
         raise NerwinError(f"{what}; {output} has what was found in the others")
 
 
-def _open(item: Input) -> contextlib.AbstractContextManager[BinaryIO]:
-    from nerwin.text.files import open_binary, uncompressed
+def _write_each(
+    results: Results, task: Task, skipped: _Skipped, plan: list[list[Path]], overwrite: bool
+) -> int:
+    """Write the outputs of each input; how many inputs failed."""
+    failed = 0
+    for number, outputs in enumerate(plan):
+        outputs[0].parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(_chunks(_of_input(results, number), task, skipped), outputs, overwrite)
+        except DataError as error:
+            if skipped.strict:
+                raise
+            failed += 1
+            click.echo(f"failed: {error}", err=True)
+    return failed
 
-    # Standard input stays open: it may be named twice.
-    return uncompressed(sys.stdin.buffer) if item.path == "-" else open_binary(item.path)
+
+def _of_input(results: Results, number: int) -> Results:
+    """The results of one input, without what is left of one before that failed."""
+    for at, found in results:
+        if at == number:
+            yield at, found
+            if found is None:
+                return
+
+
+def _chunks(results: Results, task: Task, skipped: _Skipped) -> Iterator[tuple[bytes, ...]]:
+    """What is to be written into each of a format's files."""
+    from nerwin.formats import FORMATS
+
+    form = FORMATS[task.form]
+    before = skipped.count
+    names: list[str] = []
+    empty = True
+
+    def found() -> Iterator[Found]:
+        nonlocal empty
+        for number, item in results:
+            if isinstance(item, NerwinError):
+                raise item
+            if item is None:
+                names.append(task.sources[number][0])
+                continue
+            for error in item.wrong:
+                skipped(error)
+            if not item.empty:
+                empty = False
+                yield item
+
+    if form.by_blocks:
+        yield from (item.chunk for item in found())
+    else:
+        blocks = (item.block for item in found())
+        for texts in form.write(blocks, **task.settings):
+            yield tuple(text.encode() for text in texts)
+    if empty and skipped.count > before:
+        raise DataError("no record could be read", ", ".join(names[:5]))
 
 
 def _write(
-    chunks: Iterator[tuple[str, ...]], outputs: Sequence[str | Path], overwrite: bool
+    chunks: Iterator[tuple[bytes, ...]], outputs: Sequence[str | Path], overwrite: bool
 ) -> None:
-    """Write each chunk's strings to the outputs; only the first ones if there are more strings."""
+    """Write each chunk's parts to the outputs; only the first ones if there are more parts."""
     with contextlib.ExitStack() as stack:
         sinks = [stack.enter_context(open_output(str(o), overwrite)) for o in outputs]
         for chunk in chunks:
-            for sink, text in zip(sinks, chunk, strict=False):
-                sink.write(text.encode())
+            for sink, data in zip(sinks, chunk, strict=False):
+                sink.write(data)
                 sink.flush()
 
 
@@ -215,9 +265,9 @@ def _check_fields(
         raise ConfigError("--entities-field is for --format jsonl")
 
 
-def _known_types(types: str | None, known: list[str]) -> list[str]:
+def _known_types(types: str | None, known: list[str]) -> tuple[str, ...] | None:
     if types is None:
-        return known
+        return None
     wanted = [name.strip() for name in types.split(",") if name.strip()]
     if not wanted:
         raise ConfigError(f"--types: name some of {', '.join(known)}")
@@ -227,7 +277,7 @@ def _known_types(types: str | None, known: list[str]) -> list[str]:
             hint = f"did you mean {close[0]!r}? " if close else ""
             message = f"--types: {name!r} is unknown; {hint}the model's are {', '.join(known)}"
             raise ConfigError(message)
-    return wanted
+    return tuple(wanted)
 
 
 class _Skipped:
