@@ -43,13 +43,14 @@ class Found:
 
     chunk  what is to be written into each of the format's files; of a format that cannot be
            written piece by piece, nothing
-    block  what was found, for such a format; None: there was no record
+    block  what was found, for such a format
+    records  how many
     wrong  its malformed records
     """
 
     chunk: tuple[bytes, ...] = ()
     block: Block | None = None
-    empty: bool = True
+    records: int = 0
     wrong: list[DataError] = field(default_factory=list)
 
 
@@ -86,9 +87,9 @@ class Task:
             block = block.only(self.min_score, types)
         form = FORMATS[self.form]
         if not form.by_blocks:
-            return Found((), block, False, wrong)
+            return Found((), block, len(records), wrong)
         (texts,) = form.write([block], **self.settings)
-        return Found(tuple(text.encode() for text in texts), None, False, wrong)
+        return Found(tuple(text.encode() for text in texts), None, len(records), wrong)
 
 
 def identity_of(runs: Sequence[str]) -> str:

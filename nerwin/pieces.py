@@ -94,8 +94,11 @@ def documents_of(kind: str, wanted: str, *, stream: bool = False) -> str:
     return wanted
 
 
-def cut(file: BinaryIO, path: str, reading: Reading, offset: int = 0) -> Iterator[Piece]:
-    """The pieces of a file, of which the reading begins at ``offset``.
+def cut(
+    file: BinaryIO, path: str, reading: Reading, offset: int = 0, *, wait: bool = False
+) -> Iterator[Piece]:
+    """The pieces of a file, of which the reading begins at ``offset``. A pipe that has no more to
+    give now is not waited for, unless ``wait``.
 
     A document that goes on is cut after 256 KiB, at a record's end, for the memory's sake.
     Raises DataError for a file that cannot be read, or a table without a usable header.
@@ -107,7 +110,7 @@ def cut(file: BinaryIO, path: str, reading: Reading, offset: int = 0) -> Iterato
         reading.encoding,
         _LONGEST if reading.kind in LINES else sys.maxsize,
         offset=offset,
-        wait=reading.documents in {"file", "docstart"},  # nothing can be answered before
+        wait=wait or reading.documents in {"file", "docstart"},  # nothing can be answered before
     )
     if reading.kind in {"csv", "tsv"}:
         return _cut_table(blocks, path, reading)
@@ -136,7 +139,7 @@ def _grouped(blocks: Blocks, find_end: Callable[[bytes, int], int | None]) -> Bl
     length = 0
     for data, goes_on in blocks:
         if goes_on:  # a piece of a line, as long as a document can be
-            if held:
+            if length:
                 yield b"".join(held)[:-1], False
             yield data, True
             held, length = [], 0

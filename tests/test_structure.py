@@ -17,6 +17,7 @@ LADDER = [
     ["__main__"],
     ["cli", "spacy_component"],
     ["tagger"],
+    ["cluster"],
     ["parallel"],
     ["training", "formats", "verification"],
     ["htmlpage"],

@@ -64,6 +64,9 @@ def _find(name: str, kind: str | None) -> Iterator[Input]:
             raise ConfigError("standard input is closed; name a FILE")
         yield Input("-", kind or "text", Path("stdin"))
         return
+    if is_url(name):
+        yield from _find_remote(name, kind)
+        return
     if os.path.isdir(name):
         paths = _in_folder(name)
         root = name
@@ -86,15 +89,44 @@ def _find(name: str, kind: str | None) -> Iterator[Input]:
         yield Input(path, kind or known or "text", Path(stem if known else stem + suffix))
 
 
+def is_url(name: str) -> bool:
+    """Whether it is a file's or a folder's URL."""
+    return "://" in name
+
+
+def _find_remote(name: str, kind: str | None) -> Iterator[Input]:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise ConfigError(f"{name}: URLs need fsspec: pip install 'nerwin[cluster]'") from error
+    try:
+        fs, place = fsspec.core.url_to_fs(name)
+        if fs.isdir(place):
+            paths = sorted(path for path in fs.find(place) if _suffix(path) in KIND_OF)
+        elif glob.has_magic(place):
+            paths = sorted(fs.glob(place))
+        else:
+            paths = [place] if fs.exists(place) else []
+    except (ImportError, ValueError, OSError) as error:
+        raise ConfigError(f"{name}: {error}") from error
+    if not paths:
+        raise ConfigError(f"{name}: no such file")
+    for path in paths:
+        yield Input(fs.unstrip_protocol(path), kind or KIND_OF.get(_suffix(path), "text"), Path())
+
+
+def _suffix(path: str) -> str:
+    """What tells the kind of a file, compressed or not."""
+    return os.path.splitext(_uncompressed(path))[1].lower()
+
+
 def _in_folder(folder: str) -> list[str]:
     """The files with known suffixes in a folder and its folders, without hidden ones."""
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            suffix = os.path.splitext(_uncompressed(name))[1].lower()
-            if suffix in KIND_OF and not name.startswith("."):
-                found.append(os.path.join(place, name))
+        names = (n for n in files if _suffix(n) in KIND_OF and not n.startswith("."))
+        found += [os.path.join(place, name) for name in names]
     return sorted(found, key=lambda path: Path(path).parts)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nerwin.cli.console import open_output
-from nerwin.cli.inputs import Input, Stream, find_inputs, is_folder, plan_outputs
+from nerwin.cli import cluster as on_cluster
+from nerwin.cli.console import Skipped, open_output
+from nerwin.cli.inputs import Input, Stream, find_inputs, is_folder, is_url, plan_outputs
 from nerwin.cli.models import model_options
 from nerwin.errors import ConfigError, DataError, NerwinError
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from nerwin.parallel import Found, Task
 
     Results = Iterator[tuple[int, Found | NerwinError | None]]
-
-_REPORTED = 10  # malformed records; more are only counted
 
 
 @click.command("predict")
@@ -92,10 +92,22 @@ _REPORTED = 10  # malformed records; more are only counted
     "-j",
     "--jobs",
     type=click.IntRange(0),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Work with N processes; 0 is one for each core.",
+    help="Work with N processes; 0 is one for each core.  [default: 1]",
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Work on the machines of a Dask scheduler, or of one made here (local); the output is a "
+    "folder of parts, and the same command goes on after a stop.",
+)
+@click.option(
+    "--block-size",
+    type=click.FloatRange(0.25),
+    default=32,
+    show_default=True,
+    metavar="MIB",
+    help="How much of the input is in one part, with --cluster.",
 )
 def command(
     run: Path,
@@ -114,7 +126,9 @@ def command(
     first_pass: int | None,
     output: str,
     overwrite: bool,
-    jobs: int,
+    jobs: int | None,
+    cluster: str | None,
+    block_size: float,
 ) -> None:
     """Find the entities in text.
 
@@ -126,10 +140,17 @@ def command(
     \b
     echo "Paris Hilton flew to Paris." | nerwin predict runs/demo -
     nerwin predict runs/demo news.txt --format html --output news.html
-    nerwin predict runs/demo news/ --format jsonl --output found/
+    nerwin predict runs/demo news/ --format jsonl --output found/ --jobs 0
+    nerwin predict runs/demo 's3://news/*.jsonl' -o s3://found/ --cluster tcp://host:8786
     """
     inputs = find_inputs(files or ("-",), kind)
     _check_fields(inputs, output_format, text_field, entities_field)
+    if cluster:
+        on_cluster.check(inputs, output_format, output, block_size)
+        if jobs is not None and cluster != "local":
+            raise ConfigError("--jobs is for this machine; the cluster has workers of its own")
+    elif remote := next((item.path for item in inputs if is_url(item.path)), None):
+        raise ConfigError(f"{remote}: only --cluster reads URLs")
 
     from nerwin.formats import FORMATS
     from nerwin.modeldir import read_manifest
@@ -139,7 +160,9 @@ def command(
     units = [documents_of(i.kind, documents, stream=i.path == "-") for i in inputs]
     form = FORMATS[output_format]
     plan = None
-    if is_folder(output):
+    if cluster:
+        pass
+    elif is_folder(output):
         plan = plan_outputs(inputs, Path(output), form.suffixes, overwrite=overwrite)
     elif len(form.suffixes) > 1 and len(inputs) > 1:
         raise ConfigError(f"{output_format} has files for each input: give a folder/ to --output")
@@ -147,6 +170,8 @@ def command(
     data = manifest.config.data
     wanted = _known_types(types, manifest.types)
     runs = (str(run), *others)
+    if cluster:
+        runs = tuple(os.path.abspath(folder) for folder in runs)
     identity = identity_of(runs)
     if not load(runs, first_pass, identity).sees_documents:
         units = ["record"] * len(inputs)  # nothing needs to be waited for
@@ -171,8 +196,23 @@ def command(
         min_score=min_score,
         types=wanted,
     )
-    skipped = _Skipped(strict)
-    results = work_through(task, Stream(inputs, readings), jobs or usable_cores())
+    skipped = Skipped(strict)
+    if cluster:
+        on_cluster.predict(
+            task,
+            inputs,
+            cluster,
+            output,
+            block_size=block_size,
+            workers=jobs or usable_cores(),
+            strict=strict,
+            overwrite=overwrite,
+            skipped=skipped,
+        )
+        skipped.conclude()
+        return
+    jobs = usable_cores() if jobs == 0 else jobs or 1
+    results = work_through(task, Stream(inputs, readings), jobs)
     with contextlib.closing(results):
         if plan is None:
             _write(_chunks(results, task, skipped), [output], overwrite)
@@ -186,7 +226,7 @@ def command(
 
 
 def _write_each(
-    results: Results, task: Task, skipped: _Skipped, plan: list[list[Path]], overwrite: bool
+    results: Results, task: Task, skipped: Skipped, plan: list[list[Path]], overwrite: bool
 ) -> int:
     """Write the outputs of each input; how many inputs failed."""
     failed = 0
@@ -211,7 +251,7 @@ def _of_input(results: Results, number: int) -> Results:
                 return
 
 
-def _chunks(results: Results, task: Task, skipped: _Skipped) -> Iterator[tuple[bytes, ...]]:
+def _chunks(results: Results, task: Task, skipped: Skipped) -> Iterator[tuple[bytes, ...]]:
     """What is to be written into each of a format's files."""
     from nerwin.formats import FORMATS
 
@@ -230,7 +270,7 @@ def _chunks(results: Results, task: Task, skipped: _Skipped) -> Iterator[tuple[b
                 continue
             for error in item.wrong:
                 skipped(error)
-            if not item.empty:
+            if item.records:
                 empty = False
                 yield item
 
@@ -278,25 +318,3 @@ def _known_types(types: str | None, known: list[str]) -> tuple[str, ...] | None:
             message = f"--types: {name!r} is unknown; {hint}the model's are {', '.join(known)}"
             raise ConfigError(message)
     return tuple(wanted)
-
-
-class _Skipped:
-    """Tells of malformed records, of the first ones in full."""
-
-    def __init__(self, strict: bool) -> None:
-        self.strict = strict
-        self.count = 0
-
-    def __call__(self, error: DataError) -> None:
-        if self.strict:
-            raise error
-        self.count += 1
-        if self.count <= _REPORTED:
-            click.echo(f"skipped: {error}", err=True)
-        elif self.count == _REPORTED + 1:
-            click.echo("skipped: more, which are only counted", err=True)
-
-    def conclude(self) -> None:
-        if self.count:
-            were = "record was" if self.count == 1 else "records were"
-            click.echo(f"{self.count:,} {were} skipped", err=True)

@@ -49,21 +49,29 @@ def uncompressed(file: BinaryIO) -> Iterator[BinaryIO]:
     """
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]  # any file will do
     try:
-        head = buffered.peek(10)
-        if head.startswith(b"\x1f\x8b"):
-            reader: Any = gzip.GzipFile(fileobj=buffered)
-        elif head.startswith(b"BZh") and head[4:10] in {b"1AY&SY", b"\x17rE8P\x90"}:
-            reader = bz2.BZ2File(buffered)
-        elif head.startswith(b"\xfd7zXZ\0"):
-            reader = lzma.LZMAFile(buffered)
-        else:
+        opener = _opener(buffered.peek(10))
+        if opener is None:
             yield buffered
             return
-        with reader:
+        with opener(buffered) as reader:
             yield reader
     finally:
         if buffered is not file:
             buffered.detach()
+
+
+def is_compressed(head: bytes) -> bool:
+    """Whether these are the first ten bytes of a compressed file."""
+    return _opener(head) is not None
+
+
+def _opener(head: bytes) -> Any:
+    """What uncompresses a file that begins so, if it is compressed."""
+    if head.startswith(b"\x1f\x8b"):
+        return lambda file: gzip.GzipFile(fileobj=file)
+    if head.startswith(b"BZh") and head[4:10] in {b"1AY&SY", b"\x17rE8P\x90"}:
+        return bz2.BZ2File
+    return lzma.LZMAFile if head.startswith(b"\xfd7zXZ\0") else None
 
 
 def read_blocks(
@@ -154,8 +162,8 @@ def _read(file: BinaryIO, size: int, wait: bool) -> bytes:
     """``size`` bytes, or what is left; what there is if there is no more now, unless ``wait``."""
     try:
         wait = wait or stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except OSError:  # no file of the system's
-        return file.read1(size)  # type: ignore[attr-defined]  # every file here has it
+    except (OSError, AttributeError):  # no file of the system's
+        return file.read(size) if wait else file.read1(size)  # type: ignore[attr-defined]  # every file here has it
     if wait:
         return file.read(size)
     data: bytes = file.read1(size)  # type: ignore[attr-defined]
