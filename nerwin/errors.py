@@ -8,6 +8,7 @@ Only ``cli/`` turns them into a message and an exit code.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class NerwinError(Exception):
@@ -24,6 +25,12 @@ class DataError(NerwinError):
     def __init__(self, message: str, path: object, line: int | None = None) -> None:
         place = f"{path}:{line}" if line is not None else f"{path}"
         super().__init__(f"{place}: {message}")
+        self.message = message
+        self.path = path
+        self.line = line
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DataError, (self.message, self.path, self.line)  # to another process
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -102,16 +102,19 @@ def _fragments(text: str, start: int) -> list[tuple[int, str]]:
 
 @dataclass(frozen=True)
 class Format:
-    """suffixes  of the files that it consists of; standard output gets the first"""
+    """suffixes  of the files that it consists of; standard output gets the first
+    by_blocks  whether a block is written alike whatever came before and comes after
+    """
 
     suffixes: tuple[str, ...]
     write: Callable[..., Iterator[tuple[Any, ...]]]
+    by_blocks: bool = True
 
 
 FORMATS = {
     "conll": Format((".conll",), write_conll),
     "jsonl": Format((".jsonl",), write_jsonl),
     "inline": Format((".txt",), write_inline),
-    "brat": Format((".ann", ".txt"), write_brat),
-    "html": Format((".html",), write_html),
+    "brat": Format((".ann", ".txt"), write_brat, by_blocks=False),
+    "html": Format((".html",), write_html, by_blocks=False),
 }

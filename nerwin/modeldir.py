@@ -23,7 +23,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -35,6 +35,7 @@ from nerwin import __version__
 from nerwin.classifier import Parameters, layer_names
 from nerwin.config import Config, from_dict
 from nerwin.decoding import Calibration, Decision
+from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model
 from nerwin.storage import damage, load_array, read, save_array, write_file
@@ -312,6 +313,12 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
             first,
             *_tuned(chosen),
         )
+
+
+def load_models(runs: Sequence[str | Path], first_pass: int | None = None) -> Model | Ensemble:
+    """The best model of a run, or those of several runs as one."""
+    models = [load_model(Path(folder), first_pass=first_pass) for folder in runs]
+    return models[0] if len(models) == 1 else Ensemble(models)
 
 
 def _tuned(checkpoint: Mapping[str, Any]) -> tuple[Decision, Calibration]:

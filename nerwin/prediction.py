@@ -16,8 +16,6 @@ from nerwin.records import Record
 from nerwin.text.tags import Spans
 from nerwin.text.tokenizer import offsets
 
-_LONG = 50_000  # tokens, about, after which a document is cut in two
-
 
 @dataclass(frozen=True, slots=True)
 class Entity:
@@ -76,39 +74,11 @@ class Block:
 def predict(
     model: Model | Ensemble, batches: Iterable[list[Record]], source: str = ""
 ) -> Iterator[Block]:
-    """Find the entities of many records, one batch at a time; a document is never parted, unless
-    it is very long.
-    """
-    for records in _whole_documents(batches) if model.sees_documents else batches:
-        if not records:
-            continue
+    """Find the entities of many records, one batch at a time; a document is in one batch."""
+    for records in batches:
         with one_thread():
             block = predict_block(model, records, source)
         yield block
-
-
-def _whole_documents(batches: Iterable[list[Record]]) -> Iterator[list[Record]]:
-    """The same records in batches that each end with a document; very long ones are cut."""
-    held: list[Record] = []
-    size = 0  # of the document so far
-    for batch in batches:
-        if not held and not any(record.goes_on for record in batch):
-            yield batch
-            continue
-        ends = 0  # records up to the end of the last whole document
-        for record in batch:
-            held.append(record)
-            size += 1 + len(record.words) + len(record.text) // 100  # what is no word takes memory
-            if size >= _LONG:
-                record.goes_on = False
-            if not record.goes_on:
-                ends = len(held)
-                size = 0
-        if ends:
-            yield held[:ends]
-            held = held[ends:]
-    if held:
-        yield held
 
 
 def predict_block(model: Model | Ensemble, records: list[Record], source: str = "") -> Block:

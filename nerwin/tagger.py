@@ -29,7 +29,7 @@ from nerwin.text.vocabulary import SPECIAL
 if TYPE_CHECKING:
     from nerwin.training import Epoch
 
-_TEXTS, _TOKENS = 256, 20_000  # in a batch, at most; the last text may go beyond the tokens
+_TEXTS, _TOKENS = 256, 20_000  # in a batch, at most; the last document may go beyond them
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
     for record in records:
         batch.append(record)
         tokens += len(record.words)
-        if len(batch) >= _TEXTS or tokens >= _TOKENS:
+        if not record.goes_on and (len(batch) >= _TEXTS or tokens >= _TOKENS):
             yield batch
             batch = []
             tokens = 0

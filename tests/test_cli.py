@@ -10,18 +10,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from nerwin import records
+from nerwin import pieces
 from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
 from nerwin.config import SECTIONS
 from nerwin.resources import shipped
 from nerwin.text import inline
+from nerwin.text.files import byte_blocks
 
 DEV = str(shipped("data/demo/dev.conll"))
 TEST = str(shipped("data/demo/test.conll"))
@@ -319,7 +321,8 @@ def test_tokenized_and_conll_input_keep_their_tokens(trained: Path, tmp_path: Pa
 def test_predict_and_evaluate_agree(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records, "_BATCH", 20)  # so that documents come in several batches
+    # So that documents come in several pieces.
+    monkeypatch.setattr(pieces, "byte_blocks", partial(byte_blocks, size=300))
     run = request.getfixturevalue(kind)
     predicted = nerwin("predict", run, TEST).stdout.split("\n")
     both = tmp_path / "both.conll"

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from nerwin.errors import ConfigError, DataError
 from nerwin.text.files import (
     BOM,
+    byte_blocks,
     check_unicode,
+    decode,
     known_encoding,
     open_binary,
     read_blocks,
@@ -69,11 +71,25 @@ def test_the_pieces_of_long_lines_are_the_lines(
 def test_long_lines_are_cut_after_white_space_or_between_characters() -> None:
     def pieces(text: str, encoding: str) -> list[str]:
         file = io.BytesIO(text.encode(encoding))
-        return [block[0] for block, _ in read_blocks(file, "x", encoding, longest=6, size=3)]
+        return [block[0] for block, _ in read_blocks(file, "x", encoding, longest=7, size=3)]
 
     assert pieces("ab cd\tefg hi jk\n", "utf-8") == ["ab cd\t", "efg hi ", "jk"]
     for encoding in ("utf-8", "gb18030", "shift-jis"):
         assert "".join(pieces("字" * 20, encoding)) == "字" * 20
+
+
+@given(st.text(st.sampled_from("ab \n\ré😀"), max_size=60), st.integers(8, 20), st.data())
+def test_a_file_is_cut_at_the_same_places_wherever_the_reading_begins(
+    text: str, size: int, data: st.DataObject
+) -> None:
+    content = text.encode()
+    blocks = list(byte_blocks(io.BytesIO(content), "x", longest=8, size=size))
+    ends = [i for i, (_, goes_on) in enumerate(blocks) if not goes_on]
+    begin = data.draw(st.sampled_from([0, *(i + 1 for i in ends)]))
+    before = b"".join(part + b"\n" * (not goes_on) for part, goes_on in blocks[:begin])
+    offset = min(len(before), len(content))
+    rest = byte_blocks(io.BytesIO(content[offset:]), "x", longest=8, size=size, offset=offset)
+    assert list(rest) == blocks[begin:]
 
 
 @given(st.lists(st.sampled_from(["a", "é", "\n", "\r\n"]), max_size=12), st.integers(1, 7))
@@ -134,7 +150,7 @@ def test_a_pipe_is_uncompressed_too_and_stays_open(packer: str) -> None:
 
 def test_bytes_that_are_no_text_can_be_found_line_by_line() -> None:
     data = "é\nschön\n".encode() + b"no \xff\n" + "字".encode()
-    lines = list(chain(*(block for block, _ in read_blocks(io.BytesIO(data), "x", escape=True))))
+    lines = decode(data, "utf-8").split("\n")
     for number, line in enumerate(lines, 1):
         if number != 3:
             check_unicode(line, "x", number, "utf-8")

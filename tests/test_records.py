@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -15,10 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerwin import prediction, records
+from nerwin import pieces, prediction
 from nerwin.errors import ConfigError, DataError
 from nerwin.modeldir import load_model
-from nerwin.records import Reading, Record, documents_of, read_records, text_record
+from nerwin.pieces import Reading, documents_of
+from nerwin.records import Record, read_records, text_record
+from nerwin.text import corpus
+from nerwin.text.files import byte_blocks, decode
 
 texts = st.text(st.sampled_from('ab .\n\t"\\,é字😀\u2028\x0c\x85') | st.characters(codec="utf-8"))
 
@@ -57,7 +61,7 @@ def test_a_text_is_the_same_in_json_lines_and_in_tables(values: list[str]) -> No
 def test_long_lines_come_in_pieces_and_bad_ones_are_left_out(text: str, longest: int) -> None:
     lines = [line.encode().replace(b"\xc3\xbf", b"\xff") for line in text.split("\n")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "_LONGEST", longest)
+        patch.setattr(pieces, "_LONGEST", longest)
         got, reports = read(b"\n".join(lines))
     told = {int(report.split(":")[1]) for report in reports}
     bad = {i for i, line in enumerate(lines, 1) if b"\xff" in line}
@@ -65,7 +69,7 @@ def test_long_lines_come_in_pieces_and_bad_ones_are_left_out(text: str, longest:
     if not bad:
         whole = "".join(r.text + "\n" * (not r.cut) for r in got)
         assert whole.removesuffix("\n") == text.removesuffix("\n")
-    assert all(r.goes_on == r.cut for r in got)
+    assert not any(r.goes_on for r in got)
 
 
 def test_a_json_object_is_kept_character_by_character() -> None:
@@ -167,7 +171,7 @@ def test_cells_with_lines_in_them_and_the_lines_after() -> None:
 def test_a_quote_that_is_not_closed_does_not_take_all_the_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(records, "_LONGEST_CELL", 100)
+    monkeypatch.setattr(pieces, "_LONGEST_CELL", 100)
     data = b'text\n"open\n' + b"a line\n" * 20 + b'"a long cell"\nlast\n'
     got, reports = read(data, kind="csv")
     assert reports[0].startswith("x:2: cannot be read: field larger than field limit")
@@ -228,7 +232,7 @@ def test_what_no_document_can_be(kind: str, wanted: str) -> None:
         documents_of(kind, wanted)
 
 
-def parts(batches: list[list[Record]]) -> list[list[str]]:
+def in_documents(batches: Iterable[list[Record]]) -> list[list[str]]:
     """The texts of each document."""
     found: list[list[str]] = [[]]
     for batch in batches:
@@ -236,45 +240,102 @@ def parts(batches: list[list[Record]]) -> list[list[str]]:
             found[-1].append(record.text)
             if not record.goes_on:
                 found.append([])
-        assert found[-1] == [] or batch is batches[-1]  # a batch ends with a document
-    return [texts for texts in found if texts]
+        assert found[-1] == []  # a batch ends with a document
+    return found[:-1]
 
 
-@given(st.lists(st.sampled_from(["a", "b c", "d e f", ""]), max_size=30), st.integers(1, 9))
-def test_documents_do_not_depend_on_the_size_of_a_read(lines: list[str], size: int) -> None:
-    data = "".join(f"{line}\n" for line in lines)
-    expected: dict[str, list[list[str]]] = {"record": [[line] for line in lines], "file": [lines]}
-    expected["paragraph"] = [x.split("\n") for x in "\n".join(lines).split("\n\n")]
-    words = [line.split() for line in lines]
-    for unit, split in expected.items():
-        batches = [
-            [Record(x, x.split(), []) for x in lines[i : i + size]]
-            for i in range(0, len(lines), size)
-        ]
-        joined = [records._joined(batch, unit) for batch in batches]
-        got = parts(list(prediction._whole_documents(joined)))
-        flat = [[x for x in document if x] for document in got]
-        assert [x for x in flat if x] == [y for y in ([x for x in d if x] for d in split) if y]
-        assert [x for document in got for x in document] == lines
-    assert data.count("\n") == len(words)
-
-
-@given(st.lists(st.integers(0, 5), max_size=40), st.integers(1, 7), st.integers(2, 12))
-def test_a_very_long_document_is_cut_at_the_same_places_however_it_is_read(
-    lengths: list[int], size: int, long: int
-) -> None:
-    def cuts(size: int) -> list[int]:
-        lines = [Record("", ["a"] * n, [], goes_on=True) for n in lengths]
-        batches = [lines[i : i + size] for i in range(0, len(lines), size)]
-        got = list(prediction._whole_documents(batches))
-        assert list(chain(*got)) == lines
-        held = max((len(batch) for batch in got), default=0)
-        assert held <= size + long
-        return [i for i, line in enumerate(lines) if not line.goes_on]
-
+def small_pieces(data: bytes, size: int, reading: Reading) -> list[list[Record]]:
+    """The records of a file of which ``size`` bytes are read at a time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction, "_LONG", long)
-        assert cuts(size) == cuts(1000)
+        patch.setattr(pieces, "byte_blocks", partial(byte_blocks, size=size))
+        return list(read_records(io.BytesIO(data), "x", reading))
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b c", "d e f", "", "", " ", "\r"]), max_size=30),
+    st.integers(1, 9),
+)
+def test_documents_do_not_depend_on_the_size_of_a_read(lines: list[str], size: int) -> None:
+    data = "".join(f"{line}\n" for line in lines).encode()
+    lines = [line.rstrip("\r") for line in lines]
+    paragraphs: list[list[str]] = [[]]
+    for line in lines:
+        paragraphs[-1].append(line)
+        if not line.strip():
+            paragraphs.append([])
+    expected = {"record": [[line] for line in lines], "paragraph": [p for p in paragraphs if p]}
+    for unit, documents in expected.items():
+        assert in_documents(small_pieces(data, size, Reading(documents=unit))) == documents
+    assert in_documents(small_pieces(data, 1 << 18, Reading(documents="file"))) == [lines] * bool(
+        lines
+    )
+
+
+CONLL = [
+    "a\n",
+    "b c\n",
+    "a\n",
+    "\n",
+    " \n",
+    "\r\n",
+    "-DOCSTART-\n",
+    "# c\n",
+    "x-DOCSTART-\n",
+    "é\xff\n",
+]
+
+
+@given(st.lists(st.sampled_from(CONLL), max_size=30), st.integers(1, 30), st.integers(1, 4))
+def test_a_column_file_is_the_same_in_pieces_of_any_size(
+    lines: list[str], size: int, looked_at: int
+) -> None:
+    data = "".join(lines).encode().replace(b"\xc3\xbf", b"\xff")
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "LOOKED_AT", looked_at)
+        whole = corpus.read_sentences(
+            decode(data, "utf-8").replace("\r", "").split("\n"), "x",
+            report=lambda e: told.append(str(e)), encoding="utf-8",
+        )  # fmt: skip
+        expected: list[list[str]] = []
+        for sentence in whole:
+            if sentence.opens_document:
+                expected.append([])
+            expected[-1].append(" ".join(sentence.words))
+        reports: list[str] = []
+        reading = Reading("conll", "docstart", report=lambda e: reports.append(str(e)))
+        assert in_documents(small_pieces(data, size, reading)) == expected
+    if expected or size > len(data):  # else the first pieces may not tell how many columns
+        assert reports == told
+
+
+@given(
+    st.lists(
+        st.sampled_from(['a,"b', 'c"', "d,e", "", '"', '""', 'x,"y"', "f", "\r"]), max_size=20
+    ),
+    st.integers(1, 20),
+)
+def test_a_table_is_the_same_in_pieces_of_any_size(lines: list[str], size: int) -> None:
+    data = "\n".join(["id,text", *lines]).encode()
+
+    def told(size: int) -> tuple[list[str], list[str]]:
+        reports: list[str] = []
+        reading = Reading("csv", report=lambda e: reports.append(str(e)))
+        return [r.fields for r in chain(*small_pieces(data, size, reading))], reports
+
+    assert told(size) == told(1 << 18)
+
+
+@given(st.lists(st.integers(0, 5), max_size=40), st.integers(8, 20))
+def test_a_very_long_document_is_cut_and_nothing_is_lost(lengths: list[int], size: int) -> None:
+    lines = ["a" * n + "." for n in lengths]
+    data = "".join(f"{line}\n" for line in lines).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "_LONGEST", size)
+        for unit in ("paragraph", "file"):
+            got = in_documents(small_pieces(data, size, Reading("text", unit)))
+            assert list(chain(*got)) == lines
+            assert all(len("".join(part)) < 2 * size for part in got)
 
 
 @pytest.mark.parametrize("unit", ["record", "paragraph", "file"])

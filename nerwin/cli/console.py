@@ -12,7 +12,9 @@ from typing import Any, BinaryIO
 
 import click
 
-from nerwin.errors import ConfigError
+from nerwin.errors import ConfigError, DataError
+
+_REPORTED = 10  # malformed records; more are only counted
 
 
 class _ToStandardError(logging.Handler):
@@ -83,3 +85,33 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+class Skipped:
+    """Tells of malformed records, of the first ones in full."""
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+        self.count = 0
+
+    def __call__(self, error: DataError) -> None:
+        """Tell of one; raises it if the first one is to end the work."""
+        if self.strict:
+            raise error
+        if self.count < _REPORTED:
+            click.echo(f"skipped: {error}", err=True)
+            self.count += 1
+        else:
+            self.more(1)
+
+    def more(self, count: int) -> None:
+        """Count some that are not told of in full."""
+        if self.count <= _REPORTED < self.count + count:
+            click.echo("skipped: more, which are only counted", err=True)
+        self.count += count
+
+    def conclude(self) -> None:
+        """Tell how many there were."""
+        if self.count:
+            were = "record was" if self.count == 1 else "records were"
+            click.echo(f"{self.count:,} {were} skipped", err=True)

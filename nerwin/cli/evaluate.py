@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nerwin.cli.console import scores_table, show_log
-from nerwin.cli.models import load, model_options
+from nerwin.cli.models import model_options
 from nerwin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def command(
     asked |= {"encoding": encoding}
     given = {name: value for name, value in asked.items() if value is not None}
     if len(paths) == 2:
-        model = load(paths[0], others, first_pass)
+        from nerwin.modeldir import load_models
+
+        model = load_models([paths[0], *others], first_pass)
         scores = _of_model(model, Path(paths[0]), paths[1], given)
     else:
         column = -1 if predicted_column is None else predicted_column

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-from nerwin.errors import ConfigError
+from nerwin.errors import ConfigError, DataError, NerwinError
 from nerwin.text.files import COMPRESSED
+
+if TYPE_CHECKING:
+    from nerwin.pieces import Piece, Reading
 
 # The kind of a file by its suffix; of a folder, files with these suffixes are read.
 KIND_OF = {
@@ -59,6 +64,9 @@ def _find(name: str, kind: str | None) -> Iterator[Input]:
             raise ConfigError("standard input is closed; name a FILE")
         yield Input("-", kind or "text", Path("stdin"))
         return
+    if is_url(name):
+        yield from _find_remote(name, kind)
+        return
     if os.path.isdir(name):
         paths = _in_folder(name)
         root = name
@@ -81,15 +89,44 @@ def _find(name: str, kind: str | None) -> Iterator[Input]:
         yield Input(path, kind or known or "text", Path(stem if known else stem + suffix))
 
 
+def is_url(name: str) -> bool:
+    """Whether it is a file's or a folder's URL."""
+    return "://" in name
+
+
+def _find_remote(name: str, kind: str | None) -> Iterator[Input]:
+    try:
+        import fsspec
+    except ImportError as error:
+        raise ConfigError(f"{name}: URLs need fsspec: pip install 'nerwin[cluster]'") from error
+    try:
+        fs, place = fsspec.core.url_to_fs(name)
+        if fs.isdir(place):
+            paths = sorted(path for path in fs.find(place) if _suffix(path) in KIND_OF)
+        elif glob.has_magic(place):
+            paths = sorted(fs.glob(place))
+        else:
+            paths = [place] if fs.exists(place) else []
+    except (ImportError, ValueError, OSError) as error:
+        raise ConfigError(f"{name}: {error}") from error
+    if not paths:
+        raise ConfigError(f"{name}: no such file")
+    for path in paths:
+        yield Input(fs.unstrip_protocol(path), kind or KIND_OF.get(_suffix(path), "text"), Path())
+
+
+def _suffix(path: str) -> str:
+    """What tells the kind of a file, compressed or not."""
+    return os.path.splitext(_uncompressed(path))[1].lower()
+
+
 def _in_folder(folder: str) -> list[str]:
     """The files with known suffixes in a folder and its folders, without hidden ones."""
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            suffix = os.path.splitext(_uncompressed(name))[1].lower()
-            if suffix in KIND_OF and not name.startswith("."):
-                found.append(os.path.join(place, name))
+        names = (n for n in files if _suffix(n) in KIND_OF and not n.startswith("."))
+        found += [os.path.join(place, name) for name in names]
     return sorted(found, key=lambda path: Path(path).parts)
 
 
@@ -103,6 +140,46 @@ def _fixed_part(pattern: str) -> str:
 def _uncompressed(name: str) -> str:
     stem, suffix = os.path.splitext(name)
     return stem if suffix.lower() in COMPRESSED else name
+
+
+@contextlib.contextmanager
+def open_input(item: Input) -> Iterator[BinaryIO]:
+    """Open a file, or standard input, uncompressed. Raises DataError if that cannot be done."""
+    from nerwin.text.files import open_binary, uncompressed
+
+    # Standard input stays open: it may be named twice.
+    with uncompressed(sys.stdin.buffer) if item.path == "-" else open_binary(item.path) as file:
+        yield file
+
+
+class Stream:
+    """The pieces of inputs, one input after the other, each piece with its input's number; what
+    makes an input unreadable, or None at its end.
+    """
+
+    def __init__(self, inputs: Sequence[Input], readings: Sequence[Reading]) -> None:
+        self._inputs = list(zip(inputs, readings, strict=True))
+        self._file: BinaryIO | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, Piece | NerwinError | None]]:
+        from nerwin.pieces import cut
+
+        for number, (item, reading) in enumerate(self._inputs):
+            end = None
+            try:
+                with open_input(item) as self._file:
+                    for piece in cut(self._file, item.shown, reading):
+                        yield number, piece
+            except DataError as error:
+                end = error
+            self._file = None
+            yield number, end
+
+    def waits(self) -> bool:
+        """Whether there is no more to read now, but may be later."""
+        from nerwin.text.files import would_wait
+
+        return self._file is not None and would_wait(self._file)
 
 
 def is_folder(output: str) -> bool:

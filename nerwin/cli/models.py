@@ -1,16 +1,11 @@
-"""Options of the commands that use trained models, and the models they name."""
+"""Options of the commands that use trained models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from nerwin.ensemble import Ensemble
-    from nerwin.model import Model
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,15 +23,3 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="RUN",
         help="Ask this model too, and take the mean; can be given again.",
     )(command)
-
-
-def load(run: str | Path, others: Sequence[str], first_pass: int | None) -> Model | Ensemble:
-    """The model of a run, or several as one."""
-    from nerwin.modeldir import load_model
-
-    models = [load_model(Path(folder), first_pass=first_pass) for folder in (run, *others)]
-    if len(models) == 1:
-        return models[0]
-    from nerwin.ensemble import Ensemble
-
-    return Ensemble(models)

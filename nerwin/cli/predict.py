@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import sys
+import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
-from nerwin.cli.console import open_output
-from nerwin.cli.inputs import Input, find_inputs, is_folder, plan_outputs
-from nerwin.cli.models import load, model_options
+from nerwin.cli import cluster as on_cluster
+from nerwin.cli.console import Skipped, open_output
+from nerwin.cli.inputs import Input, Stream, find_inputs, is_folder, is_url, plan_outputs
+from nerwin.cli.models import model_options
 from nerwin.errors import ConfigError, DataError, NerwinError, did_you_mean
 
 if TYPE_CHECKING:
-    from nerwin.prediction import Block
-    from nerwin.records import Reading
+    from nerwin.parallel import Found, Task
 
-_REPORTED = 10  # malformed records; more are only counted
+    Results = Iterator[tuple[int, Found | NerwinError | None]]
 
 
 @click.command("predict")
@@ -88,6 +87,27 @@ _REPORTED = 10  # malformed records; more are only counted
     help="Write here instead of standard output; into a folder, a file for each input.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Work with N processes; 0 is one for each core.  [default: 1]",
+)
+@click.option(
+    "--cluster",
+    metavar="ADDRESS",
+    help="Work on the machines of a Dask scheduler, or of one made here (local); the output is a "
+    "folder of parts, and the same command goes on after a stop.",
+)
+@click.option(
+    "--block-size",
+    type=click.FloatRange(0.25),
+    default=32,
+    show_default=True,
+    metavar="MIB",
+    help="How much of the input is in one part, with --cluster.",
+)
 def command(
     run: Path,
     files: tuple[str, ...],
@@ -105,6 +125,9 @@ def command(
     first_pass: int | None,
     output: str,
     overwrite: bool,
+    jobs: int | None,
+    cluster: str | None,
+    block_size: float,
 ) -> None:
     """Find the entities in text.
 
@@ -116,30 +139,41 @@ def command(
     \b
     echo "Paris Hilton flew to Paris." | nerwin predict runs/demo -
     nerwin predict runs/demo news.txt --format html --output news.html
-    nerwin predict runs/demo news/ --format jsonl --output found/
+    nerwin predict runs/demo news/ --format jsonl --output found/ --jobs 0
+    nerwin predict runs/demo 's3://news/*.jsonl' -o s3://found/ --cluster tcp://host:8786
     """
     inputs = find_inputs(files or ("-",), kind)
     _check_fields(inputs, output_format, text_field, entities_field)
+    if cluster:
+        on_cluster.check(inputs, output_format, output, block_size)
+        if jobs is not None and cluster != "local":
+            raise ConfigError("--jobs is for this machine; the cluster has workers of its own")
+    elif remote := next((item.path for item in inputs if is_url(item.path)), None):
+        raise ConfigError(f"{remote}: only --cluster reads URLs")
 
     from nerwin.formats import FORMATS
     from nerwin.modeldir import read_manifest
-    from nerwin.prediction import predict
-    from nerwin.records import Reading, documents_of, read_records
+    from nerwin.parallel import Task, identity_of, load, usable_cores, work_through
+    from nerwin.pieces import Reading, documents_of
 
     units = [documents_of(i.kind, documents, stream=i.path == "-") for i in inputs]
     form = FORMATS[output_format]
     plan = None
-    if is_folder(output):
+    if cluster:
+        pass
+    elif is_folder(output):
         plan = plan_outputs(inputs, Path(output), form.suffixes, overwrite=overwrite)
     elif len(form.suffixes) > 1 and len(inputs) > 1:
         raise ConfigError(f"{output_format} has files for each input: give a folder/ to --output")
     manifest = read_manifest(run)
     data = manifest.config.data
     wanted = _known_types(types, manifest.types)
-    model = load(run, others, first_pass)
-    if not model.sees_documents:
+    runs = (str(run), *others)
+    if cluster:
+        runs = tuple(os.path.abspath(folder) for folder in runs)
+    identity = identity_of(runs)
+    if not load(runs, first_pass, identity).sees_documents:
         units = ["record"] * len(inputs)  # nothing needs to be waited for
-    skipped = _Skipped(strict)
     readings = [
         Reading(
             kind=item.kind,
@@ -148,60 +182,116 @@ def command(
             text_field=text_field or "text",
             entities_field=(entities_field or "entities") if output_format == "jsonl" else None,
             token_column=data.token_column if token_column is None else token_column,
-            report=skipped,
         )
         for item, unit in zip(inputs, units, strict=True)
     ]
-
-    def found(jobs: Sequence[tuple[Input, Reading]]) -> Iterator[Block]:
-        none = True
-        before = skipped.count
-        for item, reading in jobs:
-            with _open(item) as file:
-                for block in predict(model, read_records(file, item.shown, reading), item.shown):
-                    none = False
-                    yield block.only(min_score, wanted) if min_score or types else block
-        if none and skipped.count > before:
-            raise DataError("no record could be read", ", ".join(i.shown for i, _ in jobs[:5]))
-
-    settings = {"entities_field": entities_field} if entities_field else {}
-    write = partial(form.write, **settings)
-    jobs = list(zip(inputs, readings, strict=True))
-    failed = 0
-    if plan is None:
-        _write(write(found(jobs)), [output], overwrite)
-    else:
-        for job, outputs in zip(jobs, plan, strict=True):
-            outputs[0].parent.mkdir(parents=True, exist_ok=True)
-            try:
-                _write(write(found([job])), outputs, overwrite)
-            except NerwinError as error:
-                if strict:
-                    raise
-                failed += 1
-                click.echo(f"failed: {error}", err=True)
+    task = Task(
+        runs=runs,
+        first_pass=first_pass,
+        identity=identity,
+        sources=[(item.shown, reading) for item, reading in zip(inputs, readings, strict=True)],
+        form=output_format,
+        settings={"entities_field": entities_field} if entities_field else {},
+        min_score=min_score,
+        types=wanted,
+    )
+    skipped = Skipped(strict)
+    if cluster:
+        on_cluster.predict(
+            task,
+            inputs,
+            cluster,
+            output,
+            block_size=block_size,
+            workers=jobs or usable_cores(),
+            strict=strict,
+            overwrite=overwrite,
+            skipped=skipped,
+        )
+        skipped.conclude()
+        return
+    jobs = usable_cores() if jobs == 0 else jobs or 1
+    results = work_through(task, Stream(inputs, readings), jobs)
+    with contextlib.closing(results):
+        if plan is None:
+            _write(_chunks(results, task, skipped), [output], overwrite)
+            failed = 0
+        else:
+            failed = _write_each(results, task, skipped, plan, overwrite)
     skipped.conclude()
     if failed:
-        what = f"{failed} of {len(jobs)} inputs failed"
+        what = f"{failed} of {len(inputs)} inputs failed"
         raise NerwinError(f"{what}; {output} has what was found in the others")
 
 
-def _open(item: Input) -> contextlib.AbstractContextManager[BinaryIO]:
-    from nerwin.text.files import open_binary, uncompressed
+def _write_each(
+    results: Results, task: Task, skipped: Skipped, plan: list[list[Path]], overwrite: bool
+) -> int:
+    """Write the outputs of each input; how many inputs failed."""
+    failed = 0
+    for number, outputs in enumerate(plan):
+        outputs[0].parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _write(_chunks(_of_input(results, number), task, skipped), outputs, overwrite)
+        except DataError as error:
+            if skipped.strict:
+                raise
+            failed += 1
+            click.echo(f"failed: {error}", err=True)
+    return failed
 
-    # Standard input stays open: it may be named twice.
-    return uncompressed(sys.stdin.buffer) if item.path == "-" else open_binary(item.path)
+
+def _of_input(results: Results, number: int) -> Results:
+    """The results of one input, without what is left of one before that failed."""
+    for at, found in results:
+        if at == number:
+            yield at, found
+            if found is None:
+                return
+
+
+def _chunks(results: Results, task: Task, skipped: Skipped) -> Iterator[tuple[bytes, ...]]:
+    """What is to be written into each of a format's files."""
+    from nerwin.formats import FORMATS
+
+    form = FORMATS[task.form]
+    before = skipped.count
+    names: list[str] = []
+    empty = True
+
+    def found() -> Iterator[Found]:
+        nonlocal empty
+        for number, item in results:
+            if isinstance(item, NerwinError):
+                raise item
+            if item is None:
+                names.append(task.sources[number][0])
+                continue
+            for error in item.wrong:
+                skipped(error)
+            if item.records:
+                empty = False
+                yield item
+
+    if form.by_blocks:
+        yield from (item.chunk for item in found())
+    else:
+        blocks = (item.block for item in found())
+        for texts in form.write(blocks, **task.settings):
+            yield tuple(text.encode() for text in texts)
+    if empty and skipped.count > before:
+        raise DataError("no record could be read", ", ".join(names[:5]))
 
 
 def _write(
-    chunks: Iterator[tuple[str, ...]], outputs: Sequence[str | Path], overwrite: bool
+    chunks: Iterator[tuple[bytes, ...]], outputs: Sequence[str | Path], overwrite: bool
 ) -> None:
-    """Write each chunk's strings to the outputs; only the first ones if there are more strings."""
+    """Write each chunk's parts to the outputs; only the first ones if there are more parts."""
     with contextlib.ExitStack() as stack:
         sinks = [stack.enter_context(open_output(str(o), overwrite)) for o in outputs]
         for chunk in chunks:
-            for sink, text in zip(sinks, chunk, strict=False):
-                sink.write(text.encode())
+            for sink, data in zip(sinks, chunk, strict=False):
+                sink.write(data)
                 sink.flush()
 
 
@@ -214,9 +304,9 @@ def _check_fields(
         raise ConfigError("--entities-field is for --format jsonl")
 
 
-def _known_types(types: str | None, known: list[str]) -> list[str]:
+def _known_types(types: str | None, known: list[str]) -> tuple[str, ...] | None:
     if types is None:
-        return known
+        return None
     wanted = [name.strip() for name in types.split(",") if name.strip()]
     if not wanted:
         raise ConfigError(f"--types: name some of {', '.join(known)}")
@@ -224,26 +314,4 @@ def _known_types(types: str | None, known: list[str]) -> list[str]:
         if name not in known:
             hint = f"{did_you_mean(name, known)} the model's are {', '.join(known)}".lstrip()
             raise ConfigError(f"--types: {name!r} is unknown; {hint}")
-    return wanted
-
-
-class _Skipped:
-    """Tells of malformed records, of the first ones in full."""
-
-    def __init__(self, strict: bool) -> None:
-        self.strict = strict
-        self.count = 0
-
-    def __call__(self, error: DataError) -> None:
-        if self.strict:
-            raise error
-        self.count += 1
-        if self.count <= _REPORTED:
-            click.echo(f"skipped: {error}", err=True)
-        elif self.count == _REPORTED + 1:
-            click.echo("skipped: more, which are only counted", err=True)
-
-    def conclude(self) -> None:
-        if self.count:
-            were = "record was" if self.count == 1 else "records were"
-            click.echo(f"{self.count:,} {were} skipped", err=True)
+    return tuple(wanted)

@@ -19,7 +19,7 @@ from nerwin.errors import DataError
 from nerwin.text.files import check_unicode, open_binary, read_lines
 from nerwin.text.tags import Indices, is_tag
 
-_LOOKED_AT = 1000  # sentences in which documents are marked if they are at all
+LOOKED_AT = 1000  # sentences in which documents are marked if they are at all
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,12 @@ def read_corpus(
 
 @dataclass(slots=True)
 class Sentence:
-    """One sentence of a column file."""
+    """One sentence of a column file, and how many columns the file has."""
 
     words: list[str]
     tags: list[list[str]]
     opens_document: bool
+    columns: int = 0
 
 
 def read_sentences(
@@ -96,10 +97,17 @@ def read_sentences(
     sentences = parse_sentences(lines, path, token_column, tag_columns, report, encoding)
     first: list[Sentence] = []
     marked = False
-    while not marked and len(first) < _LOOKED_AT and (sentence := next(sentences, None)):
+    while not marked and len(first) < LOOKED_AT and (sentence := next(sentences, None)):
         first.append(sentence)
         marked = sentence.opens_document
-    for i, sentence in enumerate(chain(first, sentences)):
+    return open_documents(chain(first, sentences), marked)
+
+
+def open_documents(sentences: Iterable[Sentence], marked: bool) -> Iterator[Sentence]:
+    """The same sentences; the first opens a document, and each does until one is marked, unless
+    it is known that they are ``marked``.
+    """
+    for i, sentence in enumerate(sentences):
         marked |= sentence.opens_document
         sentence.opens_document |= not marked or i == 0
         yield sentence
@@ -112,13 +120,17 @@ def parse_sentences(
     tag_columns: Sequence[int] = (),
     report: Callable[[DataError], None] | None = None,
     encoding: str = "utf-8",
+    first: int = 1,
+    columns: int = 0,
 ) -> Iterator[Sentence]:
-    """``read_sentences`` without looking ahead: only what is marked opens a document."""
+    """``read_sentences`` without looking ahead: only what is marked opens a document.
+
+    first, columns  number of the first line, and of columns, 0 if no line tells it yet
+    """
     sentence = Sentence([], [[] for _ in tag_columns], False)
-    columns = 0
     known: set[str] = set()
     wrong = False  # whether this sentence is left out
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         fields = split_columns(line)
         if not fields or fields[0] == "-DOCSTART-":
             if sentence.words or wrong:
@@ -135,6 +147,7 @@ def parse_sentences(
             if report:
                 check_unicode(line, path, number, encoding)
             columns = columns or _check_columns(fields, token_column, tag_columns, path, number)
+            sentence.columns = columns
             if len(fields) != columns:
                 message = f"{len(fields)} columns where the lines before have {columns}"
                 raise DataError(message, path, number)
