@@ -194,8 +194,9 @@ def _cut_columns(blocks: Blocks, path: str, reading: Reading) -> Iterator[Piece]
         first += piece.ends
         marked = marked or bool(by_document and _DOCSTART.search(data + b"\n"))
         if not columns:
-            sentence = next(_sentences(iter([(data, False)]), path, reading), None)
-            columns = sentence.columns if sentence else 0
+            told: list[int] = []
+            next(_sentences(iter([(data, False)]), path, reading, told.append), None)
+            columns = told[0] if told else 0
 
 
 def _look_ahead(blocks: Blocks, path: str, reading: Reading) -> tuple[Blocks, bool]:
@@ -212,10 +213,17 @@ def _look_ahead(blocks: Blocks, path: str, reading: Reading) -> tuple[Blocks, bo
     return chain(seen, blocks), marked
 
 
-def _sentences(blocks: Blocks, path: str, reading: Reading) -> Iterator[corpus.Sentence]:
+def _sentences(
+    blocks: Blocks,
+    path: str,
+    reading: Reading,
+    tell_columns: Callable[[int], None] = lambda columns: None,
+) -> Iterator[corpus.Sentence]:
     lines = (line for data, _ in blocks for line in split_lines(decode(data, reading.encoding)))
     column, encoding = reading.token_column, reading.encoding
-    return corpus.parse_sentences(lines, path, column, report=_ignore, encoding=encoding)
+    return corpus.parse_sentences(
+        lines, path, column, report=_ignore, encoding=encoding, tell_columns=tell_columns
+    )
 
 
 def _ignore(error: DataError) -> None:

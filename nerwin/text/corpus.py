@@ -70,12 +70,11 @@ def read_corpus(
 
 @dataclass(slots=True)
 class Sentence:
-    """One sentence of a column file, and how many columns the file has."""
+    """One sentence of a column file."""
 
     words: list[str]
     tags: list[list[str]]
     opens_document: bool
-    columns: int = 0
 
 
 def read_sentences(
@@ -122,10 +121,12 @@ def parse_sentences(
     encoding: str = "utf-8",
     first: int = 1,
     columns: int = 0,
+    tell_columns: Callable[[int], None] = lambda columns: None,
 ) -> Iterator[Sentence]:
     """``read_sentences`` without looking ahead: only what is marked opens a document.
 
     first, columns  number of the first line, and of columns, 0 if no line tells it yet
+    tell_columns    gets the number of columns from the line that tells it
     """
     sentence = Sentence([], [[] for _ in tag_columns], False)
     known: set[str] = set()
@@ -146,8 +147,9 @@ def parse_sentences(
         try:
             if report:
                 check_unicode(line, path, number, encoding)
-            columns = columns or _check_columns(fields, token_column, tag_columns, path, number)
-            sentence.columns = columns
+            if not columns:
+                columns = _check_columns(fields, token_column, tag_columns, path, number)
+                tell_columns(columns)
             if len(fields) != columns:
                 message = f"{len(fields)} columns where the lines before have {columns}"
                 raise DataError(message, path, number)
