@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import logging
+import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -294,6 +295,7 @@ def _client(address: str, workers: int) -> Iterator[Client]:
                 silence_logs=logging.CRITICAL,
             )
             client = Client(stack.enter_context(cluster))
+            client.run(_leave_interrupts)
         else:
             try:
                 client = Client(address, timeout=10)
@@ -382,6 +384,11 @@ def _opened(path: str, part: Part) -> Iterator[BinaryIO]:
         else:
             with uncompressed(io.BufferedReader(file)) as text:
                 yield text
+
+
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C to the process that has made this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @lru_cache
