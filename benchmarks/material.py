@@ -80,6 +80,7 @@ class Material:
         place = self._place("crfsuite")
         if not place.exists():
             tell(f"training {place}")
+            place.parent.mkdir(parents=True, exist_ok=True)  # CRFsuite would not say
             iterations = "5" if self.quick else "100"
             run([*self.peer("crfsuite_tagger.py", "train"), self.train, place, iterations])
         return place
