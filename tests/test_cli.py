@@ -439,7 +439,9 @@ def test_memory_does_not_grow_with_the_input(trained: Path) -> None:
             input=line * lines, capture_output=True, text=True, check=True,
         )  # fmt: skip
         peaks.append(int(done.stderr))
-    assert peaks[1] < 1.1 * peaks[0]
+    # How much is in flight depends on what each read of a pipe gives, a few MB; 80,000 lines more
+    # with their tokens, if they were kept, would be some 80 MB.
+    assert peaks[1] < peaks[0] + 20_000
 
 
 def test_tokens_with_spaces_in_them_stay_whole(trained: Path, tmp_path: Path) -> None:
