@@ -285,7 +285,8 @@ def _told(path: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _client(address: str, workers: int) -> Iterator[Client]:
     # A lost worker is no news: what it did is done again.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         if address == "local":
             cluster = LocalCluster(

@@ -100,8 +100,7 @@ def test_the_parts_are_what_one_machine_writes(
     one = predict(*command, "file")
     assert (process.returncode, one.returncode) == (0, 0), told
     assert parts(out) == one.stdout
-    own = [line for line in told.splitlines() if b" - distributed" not in line]
-    assert own == one.stderr.splitlines()  # Dask's log may tell of the lost worker
+    assert told.decode() == one.stderr.decode()
     assert {path.name[0] for path in out.iterdir()} == {"p", "m"}  # nothing is left half-written
     manifest = json.loads((out / "manifest.json").read_text())
     assert len(manifest["parts"]) > 9
