@@ -101,14 +101,15 @@ class Batches:
 
     def _batch(self, tokens: Indices, starts: Indices | None, rng: np.random.Generator) -> Batch:
         options = self._options
-        rows = self.windows[tokens]
+        rows, windows = self.windows[tokens]
         if options.word_dropout:
-            words = rows[..., 0]
-            hidden = rng.random(words.shape, np.float32) < options.word_dropout
+            words = rows[:, 0]
+            hidden = rng.random(len(words), np.float32) < options.word_dropout
             words[hidden & (words != PADDING)] = UNKNOWN
         dense = self.dense[tokens]
         if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout
             dense[alone] = self.alone[tokens[alone]]
         Y = None if self._Y is None else self._Y[tokens]
-        return Batch(Inputs(rows, dense, self.windows.bags), self.labels[tokens], starts, Y)
+        inputs = Inputs(rows, windows, dense, self.windows.bags)
+        return Batch(inputs, self.labels[tokens], starts, Y)
