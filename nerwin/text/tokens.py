@@ -1,4 +1,6 @@
-"""Tokens, of which each different one is kept once: what strings cost, they cost once."""
+"""Tokens, of which each different one is kept once: what strings cost, they cost once; and runs
+of them, such as sentences.
+"""
 
 from __future__ import annotations
 
@@ -50,3 +52,12 @@ class Tokens(Sequence[str]):
     def __getitem__(self, which: int | slice) -> str | Tokens:
         numbers = self.numbers[which]
         return Tokens(self.words, numbers) if isinstance(which, slice) else self.words[numbers]
+
+
+def runs(starts: Indices, which: Indices) -> tuple[Indices, Indices]:
+    """The numbers in some runs, one run after the other, and where each run then starts, with their
+    end: run i is starts[i] … starts[i+1]−1.
+    """
+    lengths = np.diff(starts)[which]
+    new = np.append(0, np.cumsum(lengths))
+    return np.arange(new[-1]) + np.repeat(starts[which] - new[:-1], lengths), new
