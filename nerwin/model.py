@@ -41,7 +41,7 @@ from nerwin.text.windows import Windows
 
 TRANSITIONS = ("A", "a", "z")
 
-_BLOCK = 1 << 14  # words scored at once: the more, the more often each of them is met again
+_BLOCK = 1 << 12  # words scored at once: the more, the more often each of them is met again
 _MADE = 1 << 23  # numbers made at once of a block's distinct words, of which there may be many
 _CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 

@@ -15,6 +15,7 @@ from nerwin.model import Model
 from nerwin.records import Record
 from nerwin.text.tags import Spans
 from nerwin.text.tokenizer import offsets
+from nerwin.text.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class Entity:
 class Block:
     """Records and what was found in them; their tokens are numbered through the block.
 
-    words   (N) tokens of all records
+    tokens  (N) of all records
     starts  (S+1,) the number of each sentence's first token, then N
     bounds  (R+1,) the number of each record's first token, then N
     source  the file that the records come from
     """
 
     records: list[Record]
-    words: list[str]
+    tokens: Tokens
     starts: np.ndarray
     bounds: np.ndarray
     decoded: Decoded
@@ -95,5 +96,6 @@ def predict_block(model: Model | Ensemble, records: list[Record], source: str = 
     if documents[-1] < len(starts) - 1:
         documents.append(len(starts) - 1)
     sentence_starts = np.array(starts)
-    decoded = model.predict(words, sentence_starts, np.array(documents))
-    return Block(records, words, sentence_starts, np.array(bounds), decoded, source)
+    tokens = Tokens.of(words)
+    decoded = model.predict(tokens, sentence_starts, np.array(documents))
+    return Block(records, tokens, sentence_starts, np.array(bounds), decoded, source)
