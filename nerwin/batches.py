@@ -95,11 +95,11 @@ class Batches:
 
     def _batch(self, tokens: Indices, starts: Indices | None, rng: np.random.Generator) -> Batch:
         options = self._options
-        rows, windows = self.windows[tokens]
+        words, windows = self.windows[tokens]
+        rows = self.windows.rows[words]
         if options.word_dropout:
-            words = rows[:, 0]
-            hidden = rng.random(len(words), np.float32) < options.word_dropout
-            words[hidden & (words != PADDING)] = UNKNOWN
+            hidden = rng.random(len(rows), np.float32) < options.word_dropout
+            rows[hidden & (rows[:, 0] != PADDING), 0] = UNKNOWN
         dense = self.dense[tokens]
         if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout

@@ -32,6 +32,7 @@ from nerwin.engine import ops
 from nerwin.engine.crf import crf_loss
 from nerwin.engine.graph import Node, apply, constant
 from nerwin.engine.types import Array, Indices
+from nerwin.scoring import sums
 from nerwin.text.documents import DocumentFeatures
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.ngrams import Bags
@@ -40,10 +41,6 @@ from nerwin.text.vocabulary import PADDING, SPECIAL
 from nerwin.text.windows import Windows
 
 TRANSITIONS = ("A", "a", "z")
-
-_BLOCK = 1 << 12  # words scored at once: the more, the more often each of them is met again
-_MADE = 1 << 23  # numbers made at once of a block's distinct words, of which there may be many
-_CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 
 
 class Dense:
@@ -206,26 +203,21 @@ class Model:
         return self._distribution(self.parameters, S, starts)
 
     def _scores(self, parameters: Parameters, windows: Windows, dense: Dense) -> Array:
-        """S (N, K), by way of Z: W is linear, so W x is a sum over the places of a window, and what
-        a word adds at a place is computed once for each distinct word of a block.
-        """
+        """S (N, K), see ``scores``."""
         first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0
         S = np.zeros((len(windows), len(self.labels)), np.float32)
         W, b = (parameters[name] for name in layer_names(len(self.options.hidden))[0])
-        n, places = len(W) - dense.width, 2 * self.options.window + 1
-        by_place = W[:n].reshape(places, -1, W.shape[1])
+        n = len(W) - dense.width
+        by_place = W[:n].reshape(2 * self.options.window + 1, -1, W.shape[1])
         nodes = {name: constant(value) for name, value in parameters.items()}
-        for start in range(0, len(windows), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            rows, local = windows[block]
-            Z = np.tile(b, (len(local), 1))
+
+        def vectors(words: Indices) -> Array:
+            return self._vectors(parameters, windows.rows[words], windows.bags)
+
+        for block, summed in sums(windows, vectors, by_place):
+            Z = np.add(summed, b, out=summed)
             if dense.width:
                 Z += dense.times(block, W[n:])
-            vectors = self._vectors(parameters, rows, windows.bags)
-            some = max(1, _MADE // (len(vectors) * Z.shape[1]))  # places at once
-            for place in range(0, len(by_place), some):
-                here = slice(place, place + some)
-                _add_by_place(Z, local[:, here], vectors @ by_place[here])
             S[block, first:] = scores_above(nodes, constant(Z), self.options).value
         return S
 
@@ -281,16 +273,6 @@ class Model:
         rows = rows.copy()
         rows[:, 0] = local[len(SPECIAL) :]
         return rows, vectors_of(used, E, self.untouched)
-
-
-def _add_by_place(Z: Array, local: Indices, added: Array) -> None:
-    """Z (B, m) += Σ over places of what the word there adds: local (B, P), added (P, k, m)."""
-    size = max(1, _CACHED // Z.shape[1])
-    buffer = np.empty((size, Z.shape[1]), Z.dtype)
-    for start in range(0, len(Z), size):
-        part = Z[start : start + size]
-        for place, words in enumerate(local[start : start + size].T):
-            part += np.take(added[place], words, axis=0, out=buffer[: len(part)], mode="clip")
 
 
 def vectors_of(rows: Indices, E: Array, untouched: Array) -> Array:

@@ -255,8 +255,8 @@ def trained_case(model: Model, gold: Gold) -> Case:
     batch = np.arange(starts[0], starts[-1])
     dense = model.dense(gold.words, gold.starts, gold.documents)[batch]
     windows = model.windows(gold.words, gold.starts)
-    rows, places = windows[batch]
-    rows, E = model.local_table(rows, model.parameters["E"])
+    words, places = windows[batch]
+    rows, E = model.local_table(windows.rows[words], model.parameters["E"])
     touched = _touched(rows[:, 0], model.options)
     others = model.parameters["E"][: len(touched)]  # rows that no window points to
     parameters = model.parameters | {"E": np.concatenate((E, others))}

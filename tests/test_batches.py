@@ -28,8 +28,9 @@ def test_an_epoch_has_every_window_once(run, loss):
     quiet = {"word_dropout": 0.0, "document_dropout": 0.0}
     batches, made = all_batches(run, loss, **quiet)
     seen = np.concatenate([batch.inputs.rows[batch.inputs.windows] for batch in made])
-    rows, windows = batches.windows[:]
-    assert Counter(map(bytes, seen)) == Counter(map(bytes, rows[windows]))
+    words, places = batches.windows[:]
+    expected = batches.windows.rows[words[places]]
+    assert Counter(map(bytes, seen)) == Counter(map(bytes, expected))
     labels = np.concatenate([batch.labels for batch in made])
     assert Counter(labels.tolist()) == Counter(batches.labels.tolist())
 

@@ -242,8 +242,8 @@ def test_a_models_folder_holds_its_lists(options, tmp_path, monkeypatch):
 
 
 def rows_of(windows):
-    rows, numbers = windows[:]
-    return rows[numbers]
+    words, places = windows[:]
+    return windows.rows[words[places]]
 
 
 def test_training_sees_what_other_documents_know_and_prediction_all(options, tmp_path):

@@ -27,7 +27,7 @@ LADDER = [
     ["initial", "gold", "ensemble"],
     ["model"],
     ["classifier", "consistency"],
-    ["decoding", "records"],
+    ["decoding", "records", "scoring"],
     ["storage"],
     ["pieces"],
     ["engine", "text"],

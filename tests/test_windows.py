@@ -24,10 +24,9 @@ class OneTable(Windows):
     """Windows of the rows of a single table, one word a row."""
 
     def __getitem__(self, batch):
-        rows, windows = super().__getitem__(batch)
-        assert rows.shape == (len(np.unique(windows)), 1)
-        assert len(np.unique(rows)) == len(rows)
-        return rows[windows, 0]
+        words, places = super().__getitem__(batch)
+        assert len(np.unique(words)) == len(words) == len(np.unique(places))
+        return self.rows[words[places], 0]
 
 
 def make(sentences: list[list[int]], size: int) -> Windows:
@@ -57,9 +56,17 @@ def test_a_run_of_tokens_has_the_windows_of_their_numbers() -> None:
 def test_rows_of_all_tables_come_with_a_word() -> None:
     rows = np.array([[0, 0], [1, 1], [5, 4], [5, 3]], np.int32)
     windows = Windows(np.array([3, 2, 3]), rows, np.array([0, 2, 3]), 1, PADDING)
-    words, numbers = windows[1:]
+    words, places = windows[1:]
     expected = [[[5, 3], [5, 4], [1, 1]], [[1, 1], [5, 3], [1, 1]]]
-    assert words[numbers].tolist() == expected
+    assert windows.rows[words[places]].tolist() == expected
+
+
+def test_words_that_are_met_again_most_frequent_first() -> None:
+    windows = make([[7, 8, 7], [9, 7], [8, 2]], 0)
+    assert windows.often(9).tolist() == [7, 8]
+    assert windows.often(1).tolist() == [7]
+    assert make([], 2).often(9).tolist() == [PADDING]
+    assert make([], 0).often(9).tolist() == []
 
 
 def test_a_sentence_shorter_than_the_window_sees_no_other_sentence() -> None:

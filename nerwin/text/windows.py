@@ -17,8 +17,8 @@ class Windows:
     C        words on each side; past a sentence's ends stands the word ``padding``
     bags     of n-grams; the last column's numbers are theirs, if there are any
 
-    ``windows[batch]`` is, for the token numbers in ``batch``, the rows of each different word in
-    their windows, (k, F), and the windows (B, 2C+1) of numbers from 0 to k−1.
+    ``windows[batch]`` is, for the token numbers in ``batch``, each different word in their windows,
+    (k,), and the windows (B, 2C+1) of places among those.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Windows:
         bags: Bags | None = None,
     ) -> None:
         self.bags = bags
-        self._rows = rows
+        self.rows = rows
         lengths = np.diff(starts)
         # One run of C paddings between sentences serves the one before and the one after.
         self._places = np.arange(len(numbers)) + C * (
@@ -40,7 +40,7 @@ class Windows:
         self._padded = np.full(len(numbers) + C * (len(lengths) + 1), padding, np.int32)
         self._padded[self._places] = numbers
         self._offsets = np.arange(-C, C + 1)
-        self._local = np.empty(len(rows), np.intp)  # a word's number from 0 to k−1
+        self._local = np.empty(len(rows), np.intp)  # a word's place in a batch
 
     def __len__(self) -> int:
         return len(self._places)
@@ -52,4 +52,10 @@ class Windows:
         np.not_equal(in_order[1:], in_order[:-1], out=changes[1:])
         words = in_order[changes]
         self._local[words] = np.arange(len(words))
-        return self._rows[words], self._local[windows]
+        return words, self._local[windows]
+
+    def often(self, most: int) -> Indices:
+        """The words that occur more than once, or the most frequent of them."""
+        counts = np.bincount(self._padded)
+        words = np.flatnonzero(counts > 1)
+        return words[np.argsort(-counts[words], kind="stable")[:most]]
