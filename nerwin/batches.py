@@ -98,8 +98,12 @@ class Batches:
         words, windows = self.windows[tokens]
         rows = self.windows.rows[words]
         if options.word_dropout:
-            hidden = rng.random(len(rows), np.float32) < options.word_dropout
-            rows[hidden & (rows[:, 0] != PADDING), 0] = UNKNOWN
+            hidden = rng.random(windows.shape, np.float32) < options.word_dropout
+            hidden &= rows[windows, 0] != PADDING
+            unknown = rows[windows[hidden]]
+            unknown[:, 0] = UNKNOWN
+            windows[hidden] = len(rows) + np.arange(len(unknown))
+            rows = np.concatenate((rows, unknown))
         dense = self.dense[tokens]
         if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout

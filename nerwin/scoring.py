@@ -14,7 +14,7 @@ from nerwin.engine.types import Array, Indices
 from nerwin.text.windows import Windows
 
 _BLOCK = 1 << 11  # tokens whose windows are summed at once
-_KEPT = 1 << 23  # numbers kept of the words that are met most often
+_KEPT = 1 << 22  # numbers kept of the words that are met most often
 _CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 
 
