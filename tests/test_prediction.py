@@ -1,3 +1,4 @@
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,7 +27,7 @@ def test_a_model_is_asked_for_all_tokens_with_their_sentences_and_documents(give
     model = SimpleNamespace(predict=lambda *given: asked.append(given))
     block = predict_block(model, records)
     [(tokens, starts, bounds)] = asked
-    found = [list(tokens[a:b]) for a, b in zip(starts, starts[1:], strict=False)]
-    of_documents = [found[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    found = [list(tokens[a:b]) for a, b in pairwise(starts)]
+    of_documents = [found[a:b] for a, b in pairwise(bounds)]
     assert of_documents == [x for x in [*documents, open_document] if x]
     assert np.diff(block.bounds).tolist() == [len(record.words) for record in records]
