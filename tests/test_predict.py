@@ -231,6 +231,7 @@ def test_filters(trained: Path) -> None:
     assert above == [e for e in everything if e[1] >= score]
     assert 0 < len(above) < len(everything)
     assert entities("--types", ",".join(kinds)) == everything
+    assert entities("--types", kinds[0], "--types", ", ".join(kinds[1:])) == everything
     assert entities("--min-score", "1") == []
 
 

@@ -69,7 +69,7 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     if Path(path).exists() and not Path(path).is_file():  # /dev/null, a pipe: nothing to lose
-        with Path(path).open("wb") as file:
+        with _named(path), Path(path).open("wb") as file:
             yield file
         return
     target = Path(os.path.realpath(path))  # a link stays a link
@@ -79,11 +79,21 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         raise ConfigError(f"{target.parent}: no such folder")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with _named(path), partial.open("wb") as file:
             yield file
         partial.replace(target)
     except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Name the file in the error of a write, which does not know it."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
         raise
 
 

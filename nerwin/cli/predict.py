@@ -76,7 +76,12 @@ if TYPE_CHECKING:
     metavar="X",
     help="Write only entities that score as much, from 0 to 1.",
 )
-@click.option("--types", metavar="A,B", help="Write only entities of these types.")
+@click.option(
+    "--types",
+    multiple=True,
+    metavar="A,B",
+    help="Write only entities of these types; may be given several times.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first malformed record.")
 @model_options
 @click.option(
@@ -119,7 +124,7 @@ def command(
     token_column: int | None,
     encoding: str | None,
     min_score: float,
-    types: str | None,
+    types: tuple[str, ...],
     strict: bool,
     others: tuple[str, ...],
     first_pass: int | None,
@@ -304,10 +309,10 @@ def _check_fields(
         raise ConfigError("--entities-field is for --format jsonl")
 
 
-def _known_types(types: str | None, known: list[str]) -> tuple[str, ...] | None:
-    if types is None:
+def _known_types(types: Sequence[str], known: list[str]) -> tuple[str, ...] | None:
+    if not types:
         return None
-    wanted = [name.strip() for name in types.split(",") if name.strip()]
+    wanted = [name.strip() for name in ",".join(types).split(",") if name.strip()]
     if not wanted:
         raise ConfigError(f"--types: name some of {', '.join(known)}")
     for name in wanted:
