@@ -194,19 +194,19 @@ def test_what_cannot_be_done_is_told_in_one_line(
 def test_blocks_end_where_one_machine_ends_a_piece(
     lines: list[bytes], documents: str, times: int
 ) -> None:
-    from nerwin import cluster, pieces
+    from nerwin import parts, pieces
     from nerwin.text.files import byte_blocks
 
     data = b"\n".join(lines)
     reading = Reading("text", documents)
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((pieces, "_LONGEST"), (cluster, "BLOCK")):
+        for module, name in ((pieces, "_LONGEST"), (parts, "BLOCK")):
             patch.setattr(module, name, 40)
         patch.setattr(
             pieces, "byte_blocks", lambda *args, **how: byte_blocks(*args, size=40, **how)
         )
         whole = [p.data for p in cut(io.BytesIO(data), "x", reading)]
-        ends = cluster._ends(io.BytesIO(data), len(data), reading, 40 * times)
+        ends = parts._ends(io.BytesIO(data), len(data), reading, 40 * times)
         found = []
         for start, end in zip([0, *ends], ends, strict=False):
             block = io.BytesIO(data[start : end or None])
