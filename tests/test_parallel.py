@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -157,9 +158,10 @@ def test_what_goes_wrong_is_told_as_by_one(trained: Path, inputs: Path, tmp_path
     assert "2 of 3 inputs failed" in told
 
 
-def start(run: Path, *args: object, **streams: object) -> subprocess.Popen[bytes]:
+def start(run: Path, *args: object, **streams: Any) -> subprocess.Popen[bytes]:
     command = [*NERWIN, "predict", str(run), *map(str, args), "-j", "2"]
-    return subprocess.Popen(command, **streams)  # type: ignore[call-overload,no-any-return]
+    process: subprocess.Popen[bytes] = subprocess.Popen(command, **streams)
+    return process
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
@@ -255,7 +257,7 @@ def test_no_more_is_held_than_a_few_pieces() -> None:
     class Counted:
         read = 0
 
-        def __iter__(self):  # type: ignore[no-untyped-def]
+        def __iter__(self) -> Iterator[tuple[int, None]]:
             for self.read in range(1, 1000):
                 yield self.read, None  # nothing to be done
 

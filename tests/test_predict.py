@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -98,7 +99,7 @@ def test_every_kind_of_file_is_known_by_its_name(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
-def test_standard_input_may_be_compressed(trained: Path, pack) -> None:  # type: ignore[no-untyped-def]
+def test_standard_input_may_be_compressed(trained: Path, pack: Callable[[bytes], bytes]) -> None:
     result = predict(trained, "-f", "jsonl", input=pack(b"One.\nTwo.\n"))
     assert texts(result.stdout) == ["One.", "Two."]
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,10 +28,10 @@ from nerwin.text.files import byte_blocks, decode
 texts = st.text(st.sampled_from('ab .\n\t"\\,é字😀\u2028\x0c\x85') | st.characters(codec="utf-8"))
 
 
-def read(data: bytes, **how: object) -> tuple[list[Record], list[str]]:
+def read(data: bytes, **how: Any) -> tuple[list[Record], list[str]]:
     """The records of a file, and what was reported."""
     reports: list[str] = []
-    reading = Reading(**how, report=lambda error: reports.append(str(error)))  # type: ignore[arg-type]
+    reading = Reading(**how, report=lambda error: reports.append(str(error)))
     return list(chain(*read_records(io.BytesIO(data), "x", reading))), reports
 
 
