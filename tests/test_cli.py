@@ -423,6 +423,16 @@ def test_a_full_disk_is_told_in_one_line(trained: Path, tmp_path: Path) -> None:
     assert done.stderr == "Error: /dev/full: No space left on device\n"
 
 
+def test_an_output_that_cannot_be_written_is_named(trained: Path, tmp_path: Path) -> None:
+    closed = f"echo Paris. | {sys.executable} -m nerwin predict {trained} >&-"
+    done = subprocess.run(closed, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "Error: standard output is closed; name a file with --output\n"
+    long = tmp_path / ("x" * 250)  # what is not complete has a longer name
+    result = nerwin("predict", trained, "-", "-o", long, input="Paris.")
+    fails(result, 1, f"{long}: File name too long")
+
+
 @pytest.mark.parametrize("loss", ["logistic", "softmax", "crf"])
 def test_every_kind_of_model_bears_empty_lines_and_no_lines(tmp_path: Path, loss: str) -> None:
     run = tmp_path / "run"

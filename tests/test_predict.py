@@ -195,6 +195,8 @@ def test_nothing_is_overwritten_or_written_twice(trained: Path) -> None:
     before = files()
     both = ("a.txt", "sub/a.txt", "-o", "out")
     fails(predict(trained, *both), 2, "out/a.conll would be written for a.txt and for sub/a.txt")
+    fails(predict(trained, *both), 2, "; give their folder as input, or each an output of its own")
+    fails(predict(trained, "a.txt", "a.txt", "-o", "out"), 2, "a.txt; give each an output of its")
     fails(predict(trained, "a.txt", "b.txt", "-o", "out"), 2, "out/b.conll: exists already")
     fails(predict(trained, "a.txt", "-f", "brat", "-o", "."), 2, "a.txt is an input too")
     fails(predict(trained, "a.txt", "-f", "brat", "-o", ".", "--overwrite"), 2, "is an input too")

@@ -65,6 +65,8 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     Raises ConfigError if the file exists and is not to be overwritten.
     """
     if path == "-":
+        if sys.stdout is None:
+            raise ConfigError("standard output is closed; name a file with --output")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
@@ -83,17 +85,18 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
             yield file
         partial.replace(target)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise
 
 
 @contextlib.contextmanager
 def _named(path: str) -> Iterator[None]:
-    """Name the file in the error of a write, which does not know it."""
+    """Name the file in an error of the system, which knows another name or none."""
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or path
+        error.filename = path
         raise
 
 

@@ -203,9 +203,12 @@ def plan_outputs(
         outputs = [folder / f"{item.name}{suffix}" for suffix in suffixes]
         for path in outputs:
             if path in source_of:
+                before = source_of[path]
+                apart = os.path.dirname(before) != os.path.dirname(item.shown)
+                hint = "give their folder as input, or each" if apart else "give each"
                 raise ConfigError(
-                    f"{path} would be written for {source_of[path]} and for {item.shown}; "
-                    "give their folder as input, or each an output of its own"
+                    f"{path} would be written for {before} and for {item.shown}; "
+                    f"{hint} an output of its own"
                 )
             source_of[path] = item.shown
             if os.path.realpath(path) in sources:
