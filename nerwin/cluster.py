@@ -37,6 +37,7 @@ from nerwin.parts import (
 from nerwin.pieces import cut
 from nerwin.text.files import uncompressed
 
+log = logging.getLogger("nerwin")
 _REPORTED = 10  # malformed records of a part; more are only counted
 _AHEAD = 4  # blocks that wait for each thread of a worker
 
@@ -112,6 +113,8 @@ def _client(address: str, workers: int) -> Iterator[Client]:
                 client = Client(address, timeout=10)
             except (OSError, ValueError, TimeoutError) as error:
                 raise NerwinError(f"no Dask scheduler answers at {address}: {error}") from error
+            if not client.nthreads():
+                log.warning("the scheduler has no worker yet; waiting for one")
         yield stack.enter_context(client)
 
 

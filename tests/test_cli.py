@@ -410,6 +410,19 @@ def test_predict_answers_each_line_of_a_pipe_that_waits(trained: Path) -> None:
         process.stdin.close()
 
 
+def test_ctrl_c_ends_predict_with_the_code_of_the_shells(trained: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*NERWIN, "predict", str(trained), "-", "-o", "out.conll"], cwd=tmp_path,
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+    assert (process.returncode, told) == (130, b"\nstopped\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_is_told_in_one_line(trained: Path, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")

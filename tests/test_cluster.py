@@ -38,33 +38,37 @@ LINES = [
 ]
 
 
+def dask(stack: ExitStack, folder: Path, *args: str) -> int:
+    """Start a process of Dask's; its number."""
+    common = ["--scheduler-file", str(folder / "scheduler.json"), "--no-dashboard"]
+    command = [sys.executable, "-m", "dask", *args, *common, "--host", "127.0.0.1"]
+    process = stack.enter_context(subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL))
+    stack.callback(process.kill)
+    return process.pid
+
+
+def scheduler(stack: ExitStack, folder: Path) -> str:
+    """Start a scheduler; its address."""
+    dask(stack, folder, "scheduler", "--port", "0")
+    place = folder / "scheduler.json"
+    until = time.monotonic() + 20
+    while not place.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    found: str = json.loads(place.read_text())["address"]
+    return found
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """The address of a scheduler with two workers on this machine, and the workers' processes."""
     folder = tmp_path_factory.mktemp("dask")
-    place = folder / "scheduler.json"
-    common = ["--scheduler-file", str(place), "--no-dashboard", "--host", "127.0.0.1"]
     with ExitStack() as stack:
-        processes = []
-
-        def start(*args: str) -> None:
-            command = [sys.executable, "-m", "dask", *args, *common]
-            process = stack.enter_context(
-                subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
-            )
-            stack.callback(process.kill)
-            processes.append(process)
-
-        start("scheduler", "--port", "0")
-        until = time.monotonic() + 20
-        while not place.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        for _ in range(2):
-            start("worker", "--nthreads", "1", "--no-nanny")
-        found = json.loads(place.read_text())["address"]
+        found = scheduler(stack, folder)
+        worker = ("worker", "--nthreads", "1", "--no-nanny")
+        workers = [dask(stack, folder, *worker) for _ in range(2)]
         with Client(found) as client:
             client.wait_for_workers(2, timeout=20)
-        yield found, [process.pid for process in processes[1:]]
+        yield found, workers
 
 
 def predict(*args: object) -> subprocess.CompletedProcess[bytes]:
@@ -139,13 +143,29 @@ def test_a_stopped_run_goes_on(trained: Path, tmp_path: Path, address: Address) 
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert told.split(b"\n")[1] == b"stopped; the same command goes on where it was"
     assert b"Traceback" not in told
     assert len(list(out.glob("part-*"))) < 8
     assert any(part["done"] for part in json.loads((out / "manifest.json").read_text())["parts"])
     assert subprocess.run(command, check=False).returncode == 0
     assert parts(out) == predict(trained, text, "-f", "inline").stdout
+
+
+def test_it_says_what_it_waits_for(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Paris.\n")
+    command = [*NERWIN, str(trained), "a.txt", "-o", "out", "--cluster"]
+    with ExitStack() as stack:
+        command.append(scheduler(stack, tmp_path))
+        process = stack.enter_context(
+            subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+        )
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert line == b"Warning: the scheduler has no worker yet; waiting for one\n"
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(

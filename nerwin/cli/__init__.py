@@ -17,9 +17,10 @@ from typing import Any
 import click
 
 from nerwin import __version__
+from nerwin.cli.console import INTERRUPTED
 from nerwin.errors import ConfigError, NerwinError
 
-_CLOSED_PIPE = 141  # what shells give for SIGPIPE
+_CLOSED_PIPE = 141  # what shells give for it
 
 _COMMANDS = {
     "train": "Train a model, by default on the demo data.",
@@ -59,6 +60,9 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except NerwinError as error:
             raise _Failure(str(error), 2 if isinstance(error, ConfigError) else 1) from error
+        except KeyboardInterrupt:
+            click.echo("\nstopped", err=True)
+            sys.exit(INTERRUPTED)
         except BrokenPipeError:  # whoever read the output has had enough
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for stream in filter(None, (sys.stdout, sys.stderr)):

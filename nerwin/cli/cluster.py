@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nerwin.cli.console import Skipped
+from nerwin.cli.console import INTERRUPTED, Skipped, show_log
 from nerwin.cli.inputs import Input, is_url
 from nerwin.errors import ConfigError, DataError
 
@@ -54,6 +54,7 @@ def predict(
     """Make the parts, and tell of malformed records."""
     from nerwin.cluster import run_on_cluster
 
+    show_log()
     paths = [item.path if is_url(item.path) else os.path.abspath(item.path) for item in inputs]
     with _bar() if sys.stderr.isatty() else contextlib.nullcontext() as bar:
 
@@ -76,7 +77,7 @@ def predict(
             )
         except KeyboardInterrupt:
             click.echo("\nstopped; the same command goes on where it was", err=True)
-            raise
+            sys.exit(INTERRUPTED)
     before = 0  # lines of the file in the parts before
     for i, part in enumerate(plan.parts):
         assert part.done is not None

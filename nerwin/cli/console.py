@@ -14,6 +14,7 @@ import click
 
 from nerwin.errors import ConfigError, DataError
 
+INTERRUPTED = 130  # what shells give for Ctrl-C
 _REPORTED = 10  # malformed records; more are only counted
 
 

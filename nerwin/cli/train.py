@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nerwin import __version__
-from nerwin.cli.console import scores_table, show_log
+from nerwin.cli.console import INTERRUPTED, scores_table, show_log
 from nerwin.config import SECTIONS, find_config, load_config, parse_setting
 from nerwin.errors import ConfigError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from nerwin.training import Epoch, Run
 
 _HEADER = "epoch      loss    dev P   dev R  dev F1   tokens/s"
-_INTERRUPTED = 130  # what shells give for Ctrl-C
 
 
 class _Grouped(click.Command):
@@ -229,7 +228,7 @@ def _train(run: Run, introduction: str) -> None:
         if isinstance(error, KeyboardInterrupt | BrokenPipeError):
             _say_how_to_go_on(run)
         if isinstance(error, KeyboardInterrupt):
-            sys.exit(_INTERRUPTED)
+            sys.exit(INTERRUPTED)
         raise
     _conclude(run, metrics)
 
