@@ -124,7 +124,7 @@ def _ends(file: BinaryIO, size: int, reading: Reading, block: int) -> list[int]:
     while at < size:
         first = max(at - BLOCK - 2, 0)
         file.seek(first)
-        end = first + _last_end(file.read(at - first), reading.documents)
+        end = first + _last_end(file.read(at - first), by_paragraph=reading.by_paragraph)
         if end > at - BLOCK:
             ends.append(end)
             at += block
@@ -133,9 +133,9 @@ def _ends(file: BinaryIO, size: int, reading: Reading, block: int) -> list[int]:
     return [*ends, size] if not ends or ends[-1] < size else ends
 
 
-def _last_end(data: bytes, documents: str) -> int:
-    """Where the last record, or the last document, ends; 0 if none does."""
-    if documents != "paragraph":
+def _last_end(data: bytes, *, by_paragraph: bool) -> int:
+    """Where the last line, or the last paragraph, ends; 0 if none does."""
+    if not by_paragraph:
         return data.rfind(b"\n") + 1
     plain, dos = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
     return max(plain + 2 if plain >= 0 else 0, dos + 3 if dos >= 0 else 0)

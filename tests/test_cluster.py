@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -208,17 +209,17 @@ def test_what_cannot_be_done_is_told_in_one_line(
 
 @given(
     st.lists(st.sampled_from([b"a" * 9, b"", b"\r", b" ", b"b\r", b"c" * 50]), max_size=60),
-    st.sampled_from(["record", "file", "paragraph"]),
+    st.sampled_from([*product(["text", "paragraphs"], ["record", "file", "paragraph"])]),
     st.integers(1, 4),
 )
 def test_blocks_end_where_one_machine_ends_a_piece(
-    lines: list[bytes], documents: str, times: int
+    lines: list[bytes], how: tuple[str, str], times: int
 ) -> None:
     from nerwin import parts, pieces
     from nerwin.text.files import byte_blocks
 
     data = b"\n".join(lines)
-    reading = Reading("text", documents)
+    reading = Reading(*how)
     with pytest.MonkeyPatch.context() as patch:
         for module, name in ((pieces, "_LONGEST"), (parts, "BLOCK")):
             patch.setattr(module, name, 40)

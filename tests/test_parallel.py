@@ -116,15 +116,15 @@ def test_several_processes_find_what_one_finds(
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("kind", ["text", "tokenized", "jsonl", "csv", "conll"])
+@pytest.mark.parametrize("kind", ["text", "paragraphs", "tokenized", "jsonl", "csv", "conll"])
 @pytest.mark.parametrize("documents", ["auto", "file", "paragraph"])
 def test_so_they_do_of_standard_input_and_in_one_file(
     rich: Path, inputs: Path, kind: str, documents: str
 ) -> None:
-    if documents == "paragraph" and kind not in {"text", "tokenized"}:
+    if documents == "paragraph" and kind not in pieces.LINES:
         return
-    suffix = {"text": "a.txt", "tokenized": "a.txt", "jsonl": "b.jsonl.gz"}
-    data = (inputs / suffix.get(kind, f"{'c' if kind == 'csv' else 'd'}.{kind}")).read_bytes()
+    name = {"jsonl": "b.jsonl.gz", "csv": "c.csv", "conll": "d.conll"}.get(kind, "a.txt")
+    data = (inputs / name).read_bytes()
     ways = ("-", "-i", kind, "--documents", documents, "-f", "jsonl")
     one = outcome(predict(rich, *ways, input=data))
     assert one == outcome(predict(rich, *ways, "-j", 2, input=data))

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     "-i",
     "--input-format",
     "kind",
-    type=click.Choice(["text", "tokenized", "jsonl", "csv", "tsv", "conll"]),
-    help="What the input is.  [default: by each file's name, else text]",
+    type=click.Choice(["text", "paragraphs", "tokenized", "jsonl", "csv", "tsv", "conll"]),
+    help="What the input is; paragraphs are text whose lines end anywhere.  "
+    "[default: by each file's name, else text]",
 )
 @click.option(
     "--text-field",
