@@ -248,3 +248,17 @@ def test_urls_are_read_and_written(trained: Path, tmp_path: Path, address: Addre
         done = predict(trained, f"{url}/{name}", "-o", f"{url}/{out}", "--cluster", *where)
         assert done.returncode == 0, done.stderr
         assert parts(tmp_path / out).startswith(b"Paris\t")
+
+
+def test_what_a_store_raises_is_told_in_one_line(trained: Path) -> None:
+    import fsspec
+
+    class Store(fsspec.AbstractFileSystem):
+        def info(self, path: str, **how: object) -> dict[str, object]:
+            raise RuntimeError("no credentials\nat all")
+
+    fsspec.register_implementation("mine", Store, clobber=True)
+    command = ["predict", str(trained), "mine://news/a.txt", "-o", "out", "--cluster", "local"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert result.stderr == "Error: mine://news/a.txt: RuntimeError: no credentials\n"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nerwin.cli.console import INTERRUPTED, Skipped, show_log
-from nerwin.cli.inputs import Input, is_url
+from nerwin.cli.inputs import Input, in_store, is_url
 from nerwin.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ def predict(
 
     show_log()
     paths = [item.path if is_url(item.path) else os.path.abspath(item.path) for item in inputs]
-    with _bar() if sys.stderr.isatty() else contextlib.nullcontext() as bar:
+    with contextlib.ExitStack() as stack:
+        if store := next(filter(is_url, [output, *paths]), None):
+            stack.enter_context(in_store(store))
+        bar = stack.enter_context(_bar()) if sys.stderr.isatty() else None
 
         def progress(done: int, total: int) -> None:
             if bar:

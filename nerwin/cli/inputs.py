@@ -101,18 +101,31 @@ def _find_remote(name: str, kind: str | None) -> Iterator[Input]:
         raise ConfigError(f"{name}: URLs need fsspec: pip install 'nerwin[cluster]'") from error
     try:
         fs, place = fsspec.core.url_to_fs(name)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{name}: {error}") from error
+    with in_store(name):
         if fs.isdir(place):
             paths = sorted(path for path in fs.find(place) if _suffix(path) in KIND_OF)
         elif glob.has_magic(place):
             paths = sorted(fs.glob(place))
         else:
             paths = [place] if fs.exists(place) else []
-    except (ImportError, ValueError, OSError) as error:
-        raise ConfigError(f"{name}: {error}") from error
     if not paths:
         raise ConfigError(f"{name}: no such file")
     for path in paths:
         yield Input(fs.unstrip_protocol(path), kind or KIND_OF.get(_suffix(path), "text"), Path())
+
+
+@contextlib.contextmanager
+def in_store(name: str) -> Iterator[None]:
+    """Tell in one line what the library of a store raises, which may be of any class."""
+    try:
+        yield
+    except NerwinError:
+        raise
+    except Exception as error:
+        line = (str(error).splitlines() or [""])[0]
+        raise NerwinError(f"{name}: {type(error).__name__}: {line}") from error
 
 
 def _suffix(path: str) -> str:
