@@ -1,12 +1,7 @@
-"""Prediction on many machines: files -> blocks -> parts in a folder, over Dask.
+"""Prediction on many machines, over Dask.
 
-Each block of the input makes one file of the output, a part. Dask shares the blocks out, and gives
-those of a lost worker to another; what is done here is to cut the files, and to write down which
-parts are finished. Names of files may be URLs that fsspec knows, such as s3://bucket/name.
-
-    manifest.json    the inputs, the options, the model; each part's block of the input, and if it
-                     is finished, its size and checksum
-    part-00000.…     the parts; one after the other, they are what one machine writes
+Dask shares the blocks of the input out to its workers, and gives those of a lost worker to another;
+``parts`` tells which blocks there are, and which are done.
 """
 
 from __future__ import annotations
@@ -15,13 +10,10 @@ import contextlib
 import dataclasses
 import hashlib
 import io
-import json
 import logging
 import signal
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import Any, BinaryIO
 
@@ -29,61 +21,25 @@ import fsspec
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 from threadpoolctl import threadpool_limits
 
-from nerwin import __version__
 from nerwin.errors import ConfigError, DataError, NerwinError
-from nerwin.formats import FORMATS
 from nerwin.parallel import Task, load
-from nerwin.pieces import LINES, Reading, cut
-from nerwin.text.files import BLOCK, is_compressed, uncompressed
+from nerwin.parts import (
+    Done,
+    Part,
+    Plan,
+    names_in,
+    plan_parts,
+    replaced,
+    save,
+    take_over,
+    unreadable,
+)
+from nerwin.pieces import cut
+from nerwin.text.files import uncompressed
 
-MANIFEST = "manifest.json"
+log = logging.getLogger("nerwin")
 _REPORTED = 10  # malformed records of a part; more are only counted
 _AHEAD = 4  # blocks that wait for each thread of a worker
-
-
-@dataclass(frozen=True)
-class Done:
-    """What is known of a finished part.
-
-    lines, records, skipped  how many there are in its block; the last are malformed
-    wrong  what is wrong with the first of those: line, from the block's first on, and message
-    """
-
-    size: int
-    sha256: str
-    lines: int
-    records: int
-    skipped: int
-    wrong: list[tuple[int, str]]
-
-
-@dataclass
-class Part:
-    """One file of the output, and the block of the input that it is made from.
-
-    source      the number of the input
-    start, end  the block, in bytes; end 0: the file is not cut
-    """
-
-    name: str
-    source: int
-    start: int
-    end: int
-    done: Done | None = None
-
-
-@dataclass
-class Plan:
-    """The contents of the manifest.
-
-    inputs   path, size and time of each
-    options  all that the output depends on, the model included
-    """
-
-    inputs: list[dict[str, Any]]
-    options: dict[str, Any]
-    parts: list[Part] = field(default_factory=list)
-    nerwin: str = __version__
 
 
 def run_on_cluster(
@@ -110,11 +66,11 @@ def run_on_cluster(
     DataError for an input that cannot be read, NerwinError if Dask cannot do it.
     """
     fs, root = fsspec.core.url_to_fs(folder)
-    plan = _plan(task, paths, block)
-    _take_over(plan, fs, root, overwrite)
+    plan = plan_parts(task, paths, block)
+    take_over(plan, fs, root, overwrite)
     left = [part for part in plan.parts if not part.done]
     fs.makedirs(root, exist_ok=True)
-    _save(plan, fs, root)
+    save(plan, fs, root)
     progress(len(plan.parts) - len(left), len(plan.parts))
     try:
         if left:
@@ -124,162 +80,17 @@ def run_on_cluster(
                     for part in left
                 )
                 _share_out(client, jobs, plan, fs, root, progress)
-        for name in _names(fs, root):  # of lost workers
+        for name in names_in(fs, root):  # of lost workers
             if name.startswith(".part-"):
                 fs.rm(f"{root}/{name}")
     finally:
-        _save(plan, fs, root)
+        save(plan, fs, root)
     return plan
 
 
 def _one(task: Task, source: int) -> Task:
     """The task for one of its files."""
     return dataclasses.replace(task, sources=[task.sources[source]])
-
-
-# --- what is to be done ---------------------------------------------------------------------
-
-
-def _plan(task: Task, paths: Sequence[str], block: int) -> Plan:
-    inputs, parts = [], []
-    for number, (path, (_, reading)) in enumerate(zip(paths, task.sources, strict=True)):
-        fs, place = fsspec.core.url_to_fs(path)
-        with _told(path):
-            about = fs.info(place)
-            changed = next((about[k] for k in ("mtime", "ETag", "LastModified") if k in about), "")
-            inputs.append({"path": path, "size": about["size"], "changed": str(changed)})
-            with fs.open(place, "rb", block_size=BLOCK) as file:
-                ends = _ends(file, about["size"], reading, block)
-        parts += [Part("", number, a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
-    suffix = FORMATS[task.form].suffixes[0]
-    width = max(5, len(str(len(parts))))
-    for i, part in enumerate(parts):
-        part.name = f"part-{i:0{width}}{suffix}"
-    readings = [asdict(reading) for _, reading in task.sources]
-    for fields in readings:
-        del fields["report"]
-    options = {
-        "model": list(task.runs),
-        "identity": task.identity,
-        "first_pass": task.first_pass,
-        "format": task.form,
-        "settings": task.settings,
-        "min_score": task.min_score,
-        "types": task.types and list(task.types),
-        "block": block,
-        "readings": readings,
-    }
-    return Plan(inputs, options, parts)
-
-
-def _ends(file: BinaryIO, size: int, reading: Reading, block: int) -> list[int]:
-    """Where the blocks of a file end; 0 for one that is not cut.
-
-    A block ends where one machine ends a piece, see ``pieces.cut``: so each record is worked on
-    with the same others, and the output is the same.
-    """
-    can_be_cut = reading.kind in (*LINES, "jsonl") and not is_compressed(file.read(10))
-    if not can_be_cut or size <= block:
-        return [0]
-    ends = []
-    at = block
-    while at < size:
-        first = max(at - BLOCK - 2, 0)
-        file.seek(first)
-        end = first + _last_end(file.read(at - first), reading.documents)
-        if end > at - BLOCK:
-            ends.append(end)
-            at += block
-        else:  # a record or a paragraph goes through this stretch
-            at += BLOCK
-    return [*ends, size] if not ends or ends[-1] < size else ends
-
-
-def _last_end(data: bytes, documents: str) -> int:
-    """Where the last record, or the last document, ends; 0 if none does."""
-    if documents != "paragraph":
-        return data.rfind(b"\n") + 1
-    plain, dos = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
-    return max(plain + 2 if plain >= 0 else 0, dos + 3 if dos >= 0 else 0)
-
-
-def _take_over(plan: Plan, fs: Any, root: str, overwrite: bool) -> None:
-    """Note what an earlier run of the same has finished, or make room for this one."""
-    names = _names(fs, root)
-    if not names:
-        return
-    if MANIFEST not in names:
-        raise ConfigError(f"{root}: not empty, and not made by --cluster: give another folder")
-    try:
-        stored = json.loads(fs.cat_file(f"{root}/{MANIFEST}"))
-        parts = [Part(**part) for part in stored["parts"]]
-        for part in parts:
-            part.done = part.done and Done(**part.done)  # type: ignore[arg-type]
-        before = Plan(stored["inputs"], stored["options"], parts, stored["nerwin"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"damaged: {type(error).__name__}: {error}", f"{root}/{MANIFEST}"
-        ) from error
-    told = json.loads(json.dumps(plan.options))
-    changed = [name for name, value in told.items() if before.options.get(name) != value]
-    changed += ["inputs"] * (before.inputs != plan.inputs)
-    changed += ["nerwin's version"] * (before.nerwin != plan.nerwin)
-    if changed and not overwrite:
-        raise ConfigError(
-            f"{root}: has parts of another run ({', '.join(changed)} differ): "
-            "give another folder, or say --overwrite"
-        )
-    if changed or overwrite:
-        for part in parts:
-            if part.name in names:
-                fs.rm(f"{root}/{part.name}")
-        return
-    sizes = {name: fs.size(f"{root}/{name}") for name in names}
-    for part, old in zip(plan.parts, before.parts, strict=True):
-        if old.done and sizes.get(old.name) == old.done.size:
-            part.done = old.done
-
-
-def _names(fs: Any, root: str) -> list[str]:
-    if not fs.exists(root):
-        return []
-    if not fs.isdir(root):
-        raise ConfigError(f"{root}: a file, not a folder")
-    fs.invalidate_cache(root)
-    return [path.rstrip("/").rsplit("/", 1)[-1] for path in fs.ls(root, detail=False)]
-
-
-def _save(plan: Plan, fs: Any, root: str) -> None:
-    """Replace the manifest, in one step where the store has such a step."""
-    with _replaced(fs, f"{root}/{MANIFEST}") as file:
-        file.write(json.dumps(asdict(plan), indent=1).encode())
-
-
-@contextlib.contextmanager
-def _replaced(fs: Any, path: str) -> Iterator[BinaryIO]:
-    folder, _, name = path.rpartition("/")
-    partial = (
-        f"{folder}/.{name}.{uuid.uuid4().hex}.partial"  # two may be at it: one was taken for lost
-    )
-    try:
-        with fs.open(partial, "wb") as file:
-            yield file
-        fs.mv(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            fs.rm(partial)
-        raise
-
-
-@contextlib.contextmanager
-def _told(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path) from error
-
-
-# --- doing it -------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -302,6 +113,8 @@ def _client(address: str, workers: int) -> Iterator[Client]:
                 client = Client(address, timeout=10)
             except (OSError, ValueError, TimeoutError) as error:
                 raise NerwinError(f"no Dask scheduler answers at {address}: {error}") from error
+            if not client.nthreads():
+                log.warning("the scheduler has no worker yet; waiting for one")
         yield stack.enter_context(client)
 
 
@@ -339,7 +152,7 @@ def _share_out(
             submit()
             if time.monotonic() - saved > max(5, 20 * took):
                 began = time.monotonic()
-                _save(plan, fs, root)
+                save(plan, fs, root)
                 saved = time.monotonic()
                 took = saved - began
     finally:
@@ -356,7 +169,7 @@ def make_part(part: Part, task: Task, path: str, folder: str, strict: bool) -> D
     told = hashlib.sha256()
     size = lines = records = skipped = 0
     wrong: list[tuple[int, str]] = []
-    with _told(path), _opened(path, part) as file, _replaced(fs, f"{root}/{part.name}") as sink:
+    with unreadable(path), _opened(path, part) as file, replaced(fs, f"{root}/{part.name}") as sink:
         for piece in cut(file, name, reading, part.start, wait=True):
             found = task(0, piece)
             for error in found.wrong:

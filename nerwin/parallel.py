@@ -208,7 +208,7 @@ def _workers(task: Task, jobs: int) -> Iterator[list[Connection]]:
             ours, theirs = context.Pipe()
             pipes.append(ours)
             args = (theirs, task, pipes if forked else [])
-            process = context.Process(target=_serve, args=args, daemon=True)  # type: ignore[attr-defined]
+            process = context.Process(target=_serve, args=args, daemon=True)  # type: ignore[attr-defined]  # both have it
             with _signals_wait(), warnings.catch_warnings():  # of BLAS's threads, which bear it
                 warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)
                 process.start()

@@ -18,7 +18,7 @@ from nerwin.errors import ConfigError, DataError
 from nerwin.text import corpus
 from nerwin.text.files import BLOCK, byte_blocks, check_unicode, decode, known_encoding, split_lines
 
-LINES = ("text", "tokenized")
+LINES = ("text", "paragraphs", "tokenized")
 _LONGEST = BLOCK  # bytes of a line of text or of a document, of which more makes several
 _LONGEST_CELL = 1 << 24  # characters: a quote that is not closed must not swallow a long file
 _DOCSTART = re.compile(rb"^[ \t]*-DOCSTART-[ \t\r\n]", re.MULTILINE)
@@ -51,6 +51,11 @@ class Reading:
     token_column: int = 0
     report: Callable[[DataError], None] = stop
 
+    @property
+    def by_paragraph(self) -> bool:
+        """Whether nothing is to be cut but at an empty line."""
+        return self.documents == "paragraph" or self.kind == "paragraphs"
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -81,14 +86,14 @@ def documents_of(kind: str, wanted: str, *, stream: bool = False) -> str:
     """What one document is: a record, a paragraph (lines up to an empty one), what stands between
     -DOCSTART- lines, or the whole file.
 
-    ``auto``: a text file is one document, and each line of a stream; of a column file, -DOCSTART-
+    ``auto``: a text file is one document, and each record of a stream; of a column file, -DOCSTART-
     parts them, or each sentence is one if there are none; all else has a document in each record.
     Raises ConfigError for what a kind has not.
     """
     if wanted == "auto":
-        return (
-            "docstart" if kind == "conll" else "file" if kind == "text" and not stream else "record"
-        )
+        if kind == "conll":
+            return "docstart"
+        return "file" if kind in {"text", "paragraphs"} and not stream else "record"
     if (wanted == "paragraph" and kind not in LINES) or (wanted == "docstart" and kind != "conll"):
         raise ConfigError(f"--documents {wanted} is not for {kind} input")
     return wanted
@@ -116,7 +121,7 @@ def cut(
         return _cut_table(blocks, path, reading)
     if reading.kind == "conll":
         return _cut_columns(blocks, path, reading)
-    if reading.documents == "paragraph":
+    if reading.by_paragraph:
         blocks = _grouped(blocks, _end_of_paragraph)
     return _cut_lines(blocks)
 

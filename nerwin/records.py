@@ -1,8 +1,8 @@
 """Ways in: text of every shape -> records, piece by piece.
 
-A record is what has one result: a line of text, an object of a file of JSON lines, a row of a
-table, a sentence of a column file. Records come as many as are in one piece of the file, so that
-memory does not grow with the file, and a pipe that waits is answered at once.
+A record is what has one result: a line or a paragraph of text, an object of a file of JSON lines,
+a row of a table, a sentence of a column file. Records come as many as are in one piece of the file,
+so that memory does not grow with the file, and a pipe that waits is answered at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, BinaryIO
 
 from nerwin.errors import DataError
@@ -79,21 +80,28 @@ def tokens_record(words: list[str], text: str | None = None) -> Record:
     return Record(text, words, [0, len(words)] if words else [0])
 
 
-# --- a record a line ------------------------------------------------------------------------
+# --- a record a line, or a paragraph --------------------------------------------------------
 
 
 def _read_text(piece: Piece, path: str, reading: Reading) -> list[Record]:
-    return _read_lines(piece, path, reading, text_record)
+    return _of_lines(piece, reading, [text_record(x) for _, x in _lines(piece, path, reading)])
+
+
+def _read_paragraphs(piece: Piece, path: str, reading: Reading) -> list[Record]:
+    records = []
+    for full, group in groupby((line for _, line in _lines(piece, path, reading)), bool):
+        lines = list(group)
+        records += [text_record(text) for text in (["\n".join(lines)] if full else lines)]
+    return _of_lines(piece, reading, records)
 
 
 def _read_tokenized(piece: Piece, path: str, reading: Reading) -> list[Record]:
-    return _read_lines(piece, path, reading, _tokenized_record)
+    lines = _lines(piece, path, reading)
+    return _of_lines(piece, reading, [_tokenized_record(line) for _, line in lines])
 
 
-def _read_lines(
-    piece: Piece, path: str, reading: Reading, make: Callable[[str], Record]
-) -> list[Record]:
-    records = _joined([make(line) for _, line in _lines(piece, path, reading)], reading.documents)
+def _of_lines(piece: Piece, reading: Reading, records: list[Record]) -> list[Record]:
+    _joined(records, reading.documents)
     if piece.cut and records:
         records[-1].cut = True
     return records
@@ -233,6 +241,7 @@ def _read_conll(piece: Piece, path: str, reading: Reading) -> list[Record]:
 
 _READERS: dict[str, Callable[[Piece, str, Reading], list[Record]]] = {
     "text": _read_text,
+    "paragraphs": _read_paragraphs,
     "tokenized": _read_tokenized,
     "jsonl": _read_jsonl,
     "csv": _read_table,

@@ -198,6 +198,28 @@ def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> N
     assert len(out.splitlines()) == 3
 
 
+@pytest.mark.parametrize("lines", [0, 9])
+def test_a_closed_pipe_stops_training_and_tells_how_to_go_on(tmp_path: Path, lines: int) -> None:
+    args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
+    with subprocess.Popen(
+        args, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(lines):
+            process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert process.returncode == 141
+    assert errors.startswith("\nstopped")
+    if lines:
+        assert errors.endswith("To go on:\n  nerwin train --resume run\n")
+        result = nerwin("evaluate", tmp_path / "run", TEST)
+        assert result.exit_code == 0, result.output
+    else:
+        assert not list(tmp_path.iterdir())
+
+
 def test_a_killed_run_keeps_its_last_epoch(tmp_path: Path) -> None:
     args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
     with subprocess.Popen(args, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
@@ -368,10 +390,10 @@ def test_an_output_file_appears_whole_or_not_at_all(trained: Path, tmp_path: Pat
 def test_predict_ends_quietly_when_its_reader_has_had_enough(trained: Path, tmp_path: Path) -> None:
     text = tmp_path / "long.txt"
     text.write_text("Paris Hilton flew to Paris.\n" * 50_000)
-    command = f"{sys.executable} -m nerwin predict {trained} {text} | head -n 2"
+    command = f"({sys.executable} -m nerwin predict {trained} {text}; echo $? >&2) | head -n 2"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 2
-    assert done.stderr == ""
+    assert done.stderr == "141\n"
 
 
 def test_predict_answers_each_line_of_a_pipe_that_waits(trained: Path) -> None:
@@ -388,6 +410,19 @@ def test_predict_answers_each_line_of_a_pipe_that_waits(trained: Path) -> None:
         process.stdin.close()
 
 
+def test_ctrl_c_ends_predict_with_the_code_of_the_shells(trained: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*NERWIN, "predict", str(trained), "-", "-o", "out.conll"], cwd=tmp_path,
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
+    assert (process.returncode, told) == (130, b"\nstopped\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_is_told_in_one_line(trained: Path, tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
@@ -398,7 +433,17 @@ def test_a_full_disk_is_told_in_one_line(trained: Path, tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr == "Error: No space left on device\n"
+    assert done.stderr == "Error: /dev/full: No space left on device\n"
+
+
+def test_an_output_that_cannot_be_written_is_named(trained: Path, tmp_path: Path) -> None:
+    closed = f"echo Paris. | {sys.executable} -m nerwin predict {trained} >&-"
+    done = subprocess.run(closed, shell=True, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "Error: standard output is closed; name a file with --output\n"
+    long = tmp_path / ("x" * 250)  # what is not complete has a longer name
+    result = nerwin("predict", trained, "-", "-o", long, input="Paris.")
+    fails(result, 1, f"{long}: File name too long")
 
 
 @pytest.mark.parametrize("loss", ["logistic", "softmax", "crf"])

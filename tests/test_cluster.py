@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -38,33 +39,37 @@ LINES = [
 ]
 
 
+def dask(stack: ExitStack, folder: Path, *args: str) -> int:
+    """Start a process of Dask's; its number."""
+    common = ["--scheduler-file", str(folder / "scheduler.json"), "--no-dashboard"]
+    command = [sys.executable, "-m", "dask", *args, *common, "--host", "127.0.0.1"]
+    process = stack.enter_context(subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL))
+    stack.callback(process.kill)
+    return process.pid
+
+
+def scheduler(stack: ExitStack, folder: Path) -> str:
+    """Start a scheduler; its address."""
+    dask(stack, folder, "scheduler", "--port", "0")
+    place = folder / "scheduler.json"
+    until = time.monotonic() + 20
+    while not place.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    found: str = json.loads(place.read_text())["address"]
+    return found
+
+
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """The address of a scheduler with two workers on this machine, and the workers' processes."""
     folder = tmp_path_factory.mktemp("dask")
-    place = folder / "scheduler.json"
-    common = ["--scheduler-file", str(place), "--no-dashboard", "--host", "127.0.0.1"]
     with ExitStack() as stack:
-        processes = []
-
-        def start(*args: str) -> None:
-            command = [sys.executable, "-m", "dask", *args, *common]
-            process = stack.enter_context(
-                subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
-            )
-            stack.callback(process.kill)
-            processes.append(process)
-
-        start("scheduler", "--port", "0")
-        until = time.monotonic() + 20
-        while not place.exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        for _ in range(2):
-            start("worker", "--nthreads", "1", "--no-nanny")
-        found = json.loads(place.read_text())["address"]
+        found = scheduler(stack, folder)
+        worker = ("worker", "--nthreads", "1", "--no-nanny")
+        workers = [dask(stack, folder, *worker) for _ in range(2)]
         with Client(found) as client:
             client.wait_for_workers(2, timeout=20)
-        yield found, [process.pid for process in processes[1:]]
+        yield found, workers
 
 
 def predict(*args: object) -> subprocess.CompletedProcess[bytes]:
@@ -139,13 +144,29 @@ def test_a_stopped_run_goes_on(trained: Path, tmp_path: Path, address: Address) 
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert told.split(b"\n")[1] == b"stopped; the same command goes on where it was"
     assert b"Traceback" not in told
     assert len(list(out.glob("part-*"))) < 8
     assert any(part["done"] for part in json.loads((out / "manifest.json").read_text())["parts"])
     assert subprocess.run(command, check=False).returncode == 0
     assert parts(out) == predict(trained, text, "-f", "inline").stdout
+
+
+def test_it_says_what_it_waits_for(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Paris.\n")
+    command = [*NERWIN, str(trained), "a.txt", "-o", "out", "--cluster"]
+    with ExitStack() as stack:
+        command.append(scheduler(stack, tmp_path))
+        process = stack.enter_context(
+            subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+        )
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+    assert line == b"Warning: the scheduler has no worker yet; waiting for one\n"
+    assert process.returncode == 130
 
 
 @pytest.mark.parametrize(
@@ -188,25 +209,25 @@ def test_what_cannot_be_done_is_told_in_one_line(
 
 @given(
     st.lists(st.sampled_from([b"a" * 9, b"", b"\r", b" ", b"b\r", b"c" * 50]), max_size=60),
-    st.sampled_from(["record", "file", "paragraph"]),
+    st.sampled_from([*product(["text", "paragraphs"], ["record", "file", "paragraph"])]),
     st.integers(1, 4),
 )
 def test_blocks_end_where_one_machine_ends_a_piece(
-    lines: list[bytes], documents: str, times: int
+    lines: list[bytes], how: tuple[str, str], times: int
 ) -> None:
-    from nerwin import cluster, pieces
+    from nerwin import parts, pieces
     from nerwin.text.files import byte_blocks
 
     data = b"\n".join(lines)
-    reading = Reading("text", documents)
+    reading = Reading(*how)
     with pytest.MonkeyPatch.context() as patch:
-        for module, name in ((pieces, "_LONGEST"), (cluster, "BLOCK")):
+        for module, name in ((pieces, "_LONGEST"), (parts, "BLOCK")):
             patch.setattr(module, name, 40)
         patch.setattr(
             pieces, "byte_blocks", lambda *args, **how: byte_blocks(*args, size=40, **how)
         )
         whole = [p.data for p in cut(io.BytesIO(data), "x", reading)]
-        ends = cluster._ends(io.BytesIO(data), len(data), reading, 40 * times)
+        ends = parts._ends(io.BytesIO(data), len(data), reading, 40 * times)
         found = []
         for start, end in zip([0, *ends], ends, strict=False):
             block = io.BytesIO(data[start : end or None])
@@ -227,3 +248,17 @@ def test_urls_are_read_and_written(trained: Path, tmp_path: Path, address: Addre
         done = predict(trained, f"{url}/{name}", "-o", f"{url}/{out}", "--cluster", *where)
         assert done.returncode == 0, done.stderr
         assert parts(tmp_path / out).startswith(b"Paris\t")
+
+
+def test_what_a_store_raises_is_told_in_one_line(trained: Path) -> None:
+    import fsspec
+
+    class Store(fsspec.AbstractFileSystem):
+        def info(self, path: str, **how: object) -> dict[str, object]:
+            raise RuntimeError("no credentials\nat all")
+
+    fsspec.register_implementation("mine", Store, clobber=True)
+    command = ["predict", str(trained), "mine://news/a.txt", "-o", "out", "--cluster", "local"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert result.stderr == "Error: mine://news/a.txt: RuntimeError: no credentials\n"

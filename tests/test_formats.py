@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -209,7 +210,7 @@ def test_a_page_is_written_as_it_comes() -> None:
     line = (Record("a", ["a"], [0, 1]), [(0, 1, 0)])
     given_so_far = 0
 
-    def endless():  # type: ignore[no-untyped-def]
+    def endless() -> Iterator[Block]:
         nonlocal given_so_far
         while True:
             given_so_far += 1

@@ -11,10 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -115,15 +116,15 @@ def test_several_processes_find_what_one_finds(
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("kind", ["text", "tokenized", "jsonl", "csv", "conll"])
+@pytest.mark.parametrize("kind", ["text", "paragraphs", "tokenized", "jsonl", "csv", "conll"])
 @pytest.mark.parametrize("documents", ["auto", "file", "paragraph"])
 def test_so_they_do_of_standard_input_and_in_one_file(
     rich: Path, inputs: Path, kind: str, documents: str
 ) -> None:
-    if documents == "paragraph" and kind not in {"text", "tokenized"}:
+    if documents == "paragraph" and kind not in pieces.LINES:
         return
-    suffix = {"text": "a.txt", "tokenized": "a.txt", "jsonl": "b.jsonl.gz"}
-    data = (inputs / suffix.get(kind, f"{'c' if kind == 'csv' else 'd'}.{kind}")).read_bytes()
+    name = {"jsonl": "b.jsonl.gz", "csv": "c.csv", "conll": "d.conll"}.get(kind, "a.txt")
+    data = (inputs / name).read_bytes()
     ways = ("-", "-i", kind, "--documents", documents, "-f", "jsonl")
     one = outcome(predict(rich, *ways, input=data))
     assert one == outcome(predict(rich, *ways, "-j", 2, input=data))
@@ -157,9 +158,10 @@ def test_what_goes_wrong_is_told_as_by_one(trained: Path, inputs: Path, tmp_path
     assert "2 of 3 inputs failed" in told
 
 
-def start(run: Path, *args: object, **streams: object) -> subprocess.Popen[bytes]:
+def start(run: Path, *args: object, **streams: Any) -> subprocess.Popen[bytes]:
     command = [*NERWIN, "predict", str(run), *map(str, args), "-j", "2"]
-    return subprocess.Popen(command, **streams)  # type: ignore[call-overload,no-any-return]
+    process: subprocess.Popen[bytes] = subprocess.Popen(command, **streams)
+    return process
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
@@ -217,7 +219,7 @@ def test_no_worker_outlives_its_parent(trained: Path, tmp_path: Path, end: signa
         assert gone(workers)
         told = process.stderr.read()
         process.stdin.close()
-    assert told.split() == ([] if end == signal.SIGKILL else [b"Aborted!"])
+    assert told.split() == ([] if end == signal.SIGKILL else [b"stopped"])
     assert not out.exists()
     if end != signal.SIGKILL:
         assert not list(tmp_path.iterdir())
@@ -255,7 +257,7 @@ def test_no_more_is_held_than_a_few_pieces() -> None:
     class Counted:
         read = 0
 
-        def __iter__(self):  # type: ignore[no-untyped-def]
+        def __iter__(self) -> Iterator[tuple[int, None]]:
             for self.read in range(1, 1000):
                 yield self.read, None  # nothing to be done
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -98,7 +99,7 @@ def test_every_kind_of_file_is_known_by_its_name(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, bytes])
-def test_standard_input_may_be_compressed(trained: Path, pack) -> None:  # type: ignore[no-untyped-def]
+def test_standard_input_may_be_compressed(trained: Path, pack: Callable[[bytes], bytes]) -> None:
     result = predict(trained, "-f", "jsonl", input=pack(b"One.\nTwo.\n"))
     assert texts(result.stdout) == ["One.", "Two."]
 
@@ -194,6 +195,8 @@ def test_nothing_is_overwritten_or_written_twice(trained: Path) -> None:
     before = files()
     both = ("a.txt", "sub/a.txt", "-o", "out")
     fails(predict(trained, *both), 2, "out/a.conll would be written for a.txt and for sub/a.txt")
+    fails(predict(trained, *both), 2, "; give their folder as input, or each an output of its own")
+    fails(predict(trained, "a.txt", "a.txt", "-o", "out"), 2, "a.txt; give each an output of its")
     fails(predict(trained, "a.txt", "b.txt", "-o", "out"), 2, "out/b.conll: exists already")
     fails(predict(trained, "a.txt", "-f", "brat", "-o", "."), 2, "a.txt is an input too")
     fails(predict(trained, "a.txt", "-f", "brat", "-o", ".", "--overwrite"), 2, "is an input too")
@@ -231,6 +234,7 @@ def test_filters(trained: Path) -> None:
     assert above == [e for e in everything if e[1] >= score]
     assert 0 < len(above) < len(everything)
     assert entities("--types", ",".join(kinds)) == everything
+    assert entities("--types", kinds[0], "--types", ", ".join(kinds[1:])) == everything
     assert entities("--min-score", "1") == []
 
 

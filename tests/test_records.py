@@ -6,14 +6,16 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nerwin import pieces, prediction
@@ -27,10 +29,10 @@ from nerwin.text.files import byte_blocks, decode
 texts = st.text(st.sampled_from('ab .\n\t"\\,é字😀\u2028\x0c\x85') | st.characters(codec="utf-8"))
 
 
-def read(data: bytes, **how: object) -> tuple[list[Record], list[str]]:
+def read(data: bytes, **how: Any) -> tuple[list[Record], list[str]]:
     """The records of a file, and what was reported."""
     reports: list[str] = []
-    reading = Reading(**how, report=lambda error: reports.append(str(error)))  # type: ignore[arg-type]
+    reading = Reading(**how, report=lambda error: reports.append(str(error)))
     return list(chain(*read_records(io.BytesIO(data), "x", reading))), reports
 
 
@@ -191,6 +193,7 @@ def test_a_bad_sentence_of_a_column_file_takes_no_document_with_it() -> None:
     ("kind", "lines"),
     [
         ("text", ["One.\n", "Two.\n"]),
+        ("paragraphs", ["One\nline.\n\n", "Two\nlines.\n\n"]),
         ("tokenized", ["One\n", "Two\n"]),
         ("jsonl", ['{"text": "One"}\n', '{"text": "Two"}\n']),
         ("csv", ["text\nOne\n", "Two\n"]),
@@ -203,7 +206,7 @@ def test_a_pipe_that_waits_is_answered_record_by_record(kind: str, lines: list[s
         batches = read_records(file, "-", Reading(kind=kind))
         for line, word in zip(lines, ("One", "Two"), strict=True):
             sink.write(line.encode())
-            assert [record.words[0] for record in next(batches)] == [word]
+            assert [r.words[0] for r in next(batches) if r.words] == [word]
 
 
 # --- documents ------------------------------------------------------------------------------
@@ -214,6 +217,8 @@ def test_a_pipe_that_waits_is_answered_record_by_record(kind: str, lines: list[s
     [
         ("text", "auto", False, "file"),
         ("text", "auto", True, "record"),
+        ("paragraphs", "auto", False, "file"),
+        ("paragraphs", "auto", True, "record"),
         ("tokenized", "auto", False, "record"),
         ("jsonl", "auto", False, "record"),
         ("csv", "auto", True, "record"),
@@ -224,6 +229,34 @@ def test_a_pipe_that_waits_is_answered_record_by_record(kind: str, lines: list[s
 )
 def test_what_one_document_is(kind: str, wanted: str, stream: bool, unit: str) -> None:
     assert documents_of(kind, wanted, stream=stream) == unit
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b c", "d. E f", "", "", " ", "\r", "b\r"]), max_size=30),
+    st.sampled_from(["record", "paragraph", "file"]),
+    st.integers(1, 9),
+)
+def test_a_paragraph_is_what_stands_between_empty_lines(
+    lines: list[str], documents: str, size: int
+) -> None:
+    data = "".join(f"{line}\n" for line in lines)
+    text = data.replace("\r\n", "\n")
+    expected = [x.removesuffix("\n") for x in re.findall(r"\n|(?:[^\n]+\n)+", text)]
+    reading = Reading("paragraphs", documents)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "_LONGEST", 1000)
+        got = list(chain(*small_pieces(data.encode(), size, reading)))
+    assert [record.text for record in got] == expected
+    if documents == "record":
+        assert not any(record.goes_on for record in got)
+
+
+def test_an_entity_may_go_over_the_end_of_a_line() -> None:
+    data = b"He lives in New\nYork. She\nleft.\n\nBye."
+    first, empty, last = read(data, kind="paragraphs")[0]
+    assert first.words == ["He", "lives", "in", "New", "York", ".", "She", "left", "."]
+    assert first.sentences == [0, 6, 9]
+    assert (empty.text, last.text) == ("", "Bye.")
 
 
 @pytest.mark.parametrize(("kind", "wanted"), [("text", "docstart"), ("jsonl", "paragraph")])
@@ -327,6 +360,7 @@ def test_a_table_is_the_same_in_pieces_of_any_size(lines: list[str], size: int) 
 
 
 @given(st.lists(st.integers(0, 5), max_size=40), st.integers(8, 20))
+@example([0, 0, 0, 3, 5, 5, 3], 8)
 def test_a_very_long_document_is_cut_and_nothing_is_lost(lengths: list[int], size: int) -> None:
     lines = ["a" * n + "." for n in lengths]
     data = "".join(f"{line}\n" for line in lines).encode()
@@ -335,7 +369,8 @@ def test_a_very_long_document_is_cut_and_nothing_is_lost(lengths: list[int], siz
         for unit in ("paragraph", "file"):
             got = in_documents(small_pieces(data, size, Reading("text", unit)))
             assert list(chain(*got)) == lines
-            assert all(len("".join(part)) < 2 * size for part in got)
+            # What was held, the line that had begun, and one read.
+            assert all(len("".join(part)) < 3 * size for part in got)
 
 
 @pytest.mark.parametrize("unit", ["record", "paragraph", "file"])

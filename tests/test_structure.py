@@ -18,6 +18,7 @@ LADDER = [
     ["cli", "spacy_component"],
     ["tagger"],
     ["cluster"],
+    ["parts"],
     ["parallel"],
     ["training", "formats", "verification"],
     ["htmlpage"],

@@ -90,6 +90,7 @@ def test_letters_digits_and_marks_of_most_scripts_make_one_word(first: str, rest
         "won 6-3|, 4-6|.",
         "3.5|% $|5 €|1,000 $|1.5m £|3bn 50|% US$|5 C$|1.2 million NZ$ A|$|AP 5|€",
         "km² 1½ C++ AA+ AT&T S&P Q3 F1 3M",
+        "on www.x.org|'s site http://x.org/it's_a|’s end",
         "see http://x.org/a?b=c|, https://a.b/#c|. (|www.x.org|) ftp://x/y|;",
         "(|https://en.wikipedia.org/wiki/A_(b)|)|. youtu.be/x-Y bbc.co.uk/news|. example.com|.",
         "write to first.last+tag@mail.example.org|. 007@mi6.uk|!",

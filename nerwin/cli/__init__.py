@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import os
 import signal
 import sys
 from typing import Any
@@ -16,7 +17,10 @@ from typing import Any
 import click
 
 from nerwin import __version__
+from nerwin.cli.console import INTERRUPTED
 from nerwin.errors import ConfigError, NerwinError
+
+_CLOSED_PIPE = 141  # what shells give for it
 
 _COMMANDS = {
     "train": "Train a model, by default on the demo data.",
@@ -56,8 +60,14 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except NerwinError as error:
             raise _Failure(str(error), 2 if isinstance(error, ConfigError) else 1) from error
-        except BrokenPipeError:
-            raise  # click ends quietly: whoever read the output has had enough
+        except KeyboardInterrupt:
+            click.echo("\nstopped", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:  # whoever read the output has had enough
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                os.dup2(nowhere, stream.fileno())  # what is left in its buffer
+            sys.exit(_CLOSED_PIPE)
         except MemoryError as error:
             raise _Failure("not enough memory", 1) from error
         except OSError as error:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nerwin.cli.console import Skipped
-from nerwin.cli.inputs import Input, is_url
+from nerwin.cli.console import INTERRUPTED, Skipped, show_log
+from nerwin.cli.inputs import Input, in_store, is_url
 from nerwin.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -54,8 +54,12 @@ def predict(
     """Make the parts, and tell of malformed records."""
     from nerwin.cluster import run_on_cluster
 
+    show_log()
     paths = [item.path if is_url(item.path) else os.path.abspath(item.path) for item in inputs]
-    with _bar() if sys.stderr.isatty() else contextlib.nullcontext() as bar:
+    with contextlib.ExitStack() as stack:
+        if store := next(filter(is_url, [output, *paths]), None):
+            stack.enter_context(in_store(store))
+        bar = stack.enter_context(_bar()) if sys.stderr.isatty() else None
 
         def progress(done: int, total: int) -> None:
             if bar:
@@ -76,7 +80,7 @@ def predict(
             )
         except KeyboardInterrupt:
             click.echo("\nstopped; the same command goes on where it was", err=True)
-            raise
+            sys.exit(INTERRUPTED)
     before = 0  # lines of the file in the parts before
     for i, part in enumerate(plan.parts):
         assert part.done is not None

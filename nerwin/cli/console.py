@@ -14,6 +14,7 @@ import click
 
 from nerwin.errors import ConfigError, DataError
 
+INTERRUPTED = 130  # what shells give for Ctrl-C
 _REPORTED = 10  # malformed records; more are only counted
 
 
@@ -65,11 +66,13 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
     Raises ConfigError if the file exists and is not to be overwritten.
     """
     if path == "-":
+        if sys.stdout is None:
+            raise ConfigError("standard output is closed; name a file with --output")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     if Path(path).exists() and not Path(path).is_file():  # /dev/null, a pipe: nothing to lose
-        with Path(path).open("wb") as file:
+        with _named(path), Path(path).open("wb") as file:
             yield file
         return
     target = Path(os.path.realpath(path))  # a link stays a link
@@ -79,11 +82,22 @@ def open_output(path: str, overwrite: bool) -> Iterator[BinaryIO]:
         raise ConfigError(f"{target.parent}: no such folder")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with _named(path), partial.open("wb") as file:
             yield file
         partial.replace(target)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Name the file in an error of the system, which knows another name or none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = path
         raise
 
 

@@ -101,18 +101,31 @@ def _find_remote(name: str, kind: str | None) -> Iterator[Input]:
         raise ConfigError(f"{name}: URLs need fsspec: pip install 'nerwin[cluster]'") from error
     try:
         fs, place = fsspec.core.url_to_fs(name)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{name}: {error}") from error
+    with in_store(name):
         if fs.isdir(place):
             paths = sorted(path for path in fs.find(place) if _suffix(path) in KIND_OF)
         elif glob.has_magic(place):
             paths = sorted(fs.glob(place))
         else:
             paths = [place] if fs.exists(place) else []
-    except (ImportError, ValueError, OSError) as error:
-        raise ConfigError(f"{name}: {error}") from error
     if not paths:
         raise ConfigError(f"{name}: no such file")
     for path in paths:
         yield Input(fs.unstrip_protocol(path), kind or KIND_OF.get(_suffix(path), "text"), Path())
+
+
+@contextlib.contextmanager
+def in_store(name: str) -> Iterator[None]:
+    """Tell in one line what the library of a store raises, which may be of any class."""
+    try:
+        yield
+    except NerwinError:
+        raise
+    except Exception as error:
+        line = (str(error).splitlines() or [""])[0]
+        raise NerwinError(f"{name}: {type(error).__name__}: {line}") from error
 
 
 def _suffix(path: str) -> str:
@@ -203,9 +216,12 @@ def plan_outputs(
         outputs = [folder / f"{item.name}{suffix}" for suffix in suffixes]
         for path in outputs:
             if path in source_of:
+                before = source_of[path]
+                apart = os.path.dirname(before) != os.path.dirname(item.shown)
+                hint = "give their folder as input, or each" if apart else "give each"
                 raise ConfigError(
-                    f"{path} would be written for {source_of[path]} and for {item.shown}; "
-                    "give their folder as input, or each an output of its own"
+                    f"{path} would be written for {before} and for {item.shown}; "
+                    f"{hint} an output of its own"
                 )
             source_of[path] = item.shown
             if os.path.realpath(path) in sources:

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     "-i",
     "--input-format",
     "kind",
-    type=click.Choice(["text", "tokenized", "jsonl", "csv", "tsv", "conll"]),
-    help="What the input is.  [default: by each file's name, else text]",
+    type=click.Choice(["text", "paragraphs", "tokenized", "jsonl", "csv", "tsv", "conll"]),
+    help="What the input is; paragraphs are text whose lines end anywhere.  "
+    "[default: by each file's name, else text]",
 )
 @click.option(
     "--text-field",
@@ -76,7 +77,12 @@ if TYPE_CHECKING:
     metavar="X",
     help="Write only entities that score as much, from 0 to 1.",
 )
-@click.option("--types", metavar="A,B", help="Write only entities of these types.")
+@click.option(
+    "--types",
+    multiple=True,
+    metavar="A,B",
+    help="Write only entities of these types; may be given several times.",
+)
 @click.option("--strict", is_flag=True, help="Stop at the first malformed record.")
 @model_options
 @click.option(
@@ -119,7 +125,7 @@ def command(
     token_column: int | None,
     encoding: str | None,
     min_score: float,
-    types: str | None,
+    types: tuple[str, ...],
     strict: bool,
     others: tuple[str, ...],
     first_pass: int | None,
@@ -304,10 +310,10 @@ def _check_fields(
         raise ConfigError("--entities-field is for --format jsonl")
 
 
-def _known_types(types: str | None, known: list[str]) -> tuple[str, ...] | None:
-    if types is None:
+def _known_types(types: Sequence[str], known: list[str]) -> tuple[str, ...] | None:
+    if not types:
         return None
-    wanted = [name.strip() for name in types.split(",") if name.strip()]
+    wanted = [name.strip() for name in ",".join(types).split(",") if name.strip()]
     if not wanted:
         raise ConfigError(f"--types: name some of {', '.join(known)}")
     for name in wanted:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nerwin import __version__
-from nerwin.cli.console import scores_table, show_log
+from nerwin.cli.console import INTERRUPTED, scores_table, show_log
 from nerwin.config import SECTIONS, find_config, load_config, parse_setting
 from nerwin.errors import ConfigError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from nerwin.training import Epoch, Run
 
 _HEADER = "epoch      loss    dev P   dev R  dev F1   tokens/s"
-_INTERRUPTED = 130  # what shells give for Ctrl-C
 
 
 class _Grouped(click.Command):
@@ -123,9 +122,10 @@ def command(
     given = {name: value for name, value in flags.items() if value not in {None, ()}}
     if resume:
         run = _resume(resume, config or output or overwrite or settings, given)
+        _train(run, f"going on with {resume} after {_place(run)}")
     else:
         run = _start(config, output, overwrite, [parse_setting(s) for s in settings], given)
-    _train(run)
+        _train(run, _introduction(run))
 
 
 def _start(
@@ -152,7 +152,6 @@ def _start(
         with contextlib.suppress(OSError):
             folder.rmdir()  # if it is empty
         raise
-    _introduce(run)
     return run
 
 
@@ -164,9 +163,7 @@ def _resume(folder: str, others: object, flags: dict[str, Any]) -> Run:
     epochs = flags.get("epochs")
     if epochs is not None:
         epochs = load_config(overrides=[("training", "epochs", epochs)]).training.epochs
-    run = Run.resume(Path(folder), epochs)
-    click.echo(f"going on with {folder} after {_place(run)}")
-    return run
+    return Run.resume(Path(folder), epochs)
 
 
 def _reserve(folder: Path) -> Path:
@@ -179,7 +176,7 @@ def _reserve(folder: Path) -> Path:
     return candidate
 
 
-def _introduce(run: Run) -> None:
+def _introduction(run: Run) -> str:
     about = run.manifest.provenance
     found = {how: f"{100 * share:.1f}%" for how, share in about["coverage"].items()}
     lines = [
@@ -196,7 +193,7 @@ def _introduce(run: Run) -> None:
         lines.insert(-1, f"lists    {counts}")
     if "dev" in about:
         lines.insert(2, f"dev      {_corpus(about['dev'])}")
-    click.echo("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def _corpus(about: dict[str, Any]) -> str:
@@ -212,8 +209,9 @@ def _short(path: str) -> str:
         return path
 
 
-def _train(run: Run) -> None:
+def _train(run: Run, introduction: str) -> None:
     try:
+        click.echo(introduction)
         if not run.done:
             click.echo(_HEADER)
         with _Bar(run) as bar:
@@ -224,13 +222,15 @@ def _train(run: Run) -> None:
                     click.echo(_pass_line(epoch.fold, run.config.features.folds))
                     fold = epoch.fold
                 click.echo(_epoch_line(epoch))
-        _conclude(run)
+        metrics = run.finish()
     except BaseException as error:
         run.discard()
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, KeyboardInterrupt | BrokenPipeError):
             _say_how_to_go_on(run)
-            sys.exit(_INTERRUPTED)
+        if isinstance(error, KeyboardInterrupt):
+            sys.exit(INTERRUPTED)
         raise
+    _conclude(run, metrics)
 
 
 def _pass_line(fold: int, folds: int) -> str:
@@ -247,8 +247,7 @@ def _epoch_line(epoch: Epoch) -> str:
     return f"{columns} {epoch.tokens_per_second:10,.0f}{mark}"
 
 
-def _conclude(run: Run) -> None:
-    metrics = run.finish()
+def _conclude(run: Run, metrics: dict[str, Any]) -> None:
     options = run.config.training
     early = (
         "" if run.last_epoch >= options.epochs else f"; dev F1 rose no more for {options.patience}"

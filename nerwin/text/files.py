@@ -166,10 +166,10 @@ def _read(file: BinaryIO, size: int, wait: bool) -> bytes:
         return file.read(size) if wait else file.read1(size)  # type: ignore[attr-defined]  # every file here has it
     if wait:
         return file.read(size)
-    data: bytes = file.read1(size)  # type: ignore[attr-defined]
+    data: bytes = file.read1(size)  # type: ignore[attr-defined]  # as above
     more = data
     while more and len(data) < size and not would_wait(file):
-        more = file.read1(size - len(data))  # type: ignore[attr-defined]
+        more = file.read1(size - len(data))  # type: ignore[attr-defined]  # as above
         data += more
     return data
 
