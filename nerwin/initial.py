@@ -11,6 +11,7 @@ from nerwin.config import Config, FeatureOptions, ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine.types import Array, Indices
 from nerwin.model import Model
+from nerwin.storage import Picked
 from nerwin.text.clusters import cluster
 from nerwin.text.documents import width
 from nerwin.text.features import frequent_values
@@ -49,7 +50,7 @@ def new_model(
     dense = width(E.shape[1]) if features.documents else 0
     parameters = new_parameters(E, coding, options, rng, tables, dense)
     pretrained = E.copy() if features.documents or features.folds else E[:0]
-    untouched = vectors[order[len(E) - len(SPECIAL) :]]
+    untouched = Picked(vectors, order[len(E) - len(SPECIAL) :])
     return Model(options, types, lexicon, parameters, untouched, pretrained)
 
 

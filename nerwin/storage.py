@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.types import Array
+from nerwin.engine.types import Array, Indices
 from nerwin.errors import ConfigError, DataError
+
+_ROWS = 1 << 14  # written at once
 
 
 @contextlib.contextmanager
@@ -27,11 +29,31 @@ def damage(path: Path) -> Iterator[None]:
         raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
 
 
-def save_array(path: Path, array: Array) -> dict[str, Any]:
-    """Write an array as .npy; its description for the manifest."""
+class Picked:
+    """Rows of an array, copied when asked for: ``Picked(a, rows)[i]`` is ``a[rows[i]]``."""
+
+    def __init__(self, array: Array, rows: Indices) -> None:
+        self._array = array
+        self._rows = rows
+        self.shape = len(rows), *array.shape[1:]
+        self.dtype = array.dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, which: Indices | slice) -> Array:
+        picked: Array = self._array[self._rows[which]]
+        return picked
+
+
+def save_array(path: Path, array: Array | Picked) -> dict[str, Any]:
+    """Write an array as .npy, some rows at a time; its description for the manifest."""
+    about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
     with path.open("wb") as file:
         try:
-            np.save(file, array, allow_pickle=False)
+            np.lib.format.write_array_header_1_0(file, about)
+            for start in range(0, len(array), _ROWS):
+                file.write(np.ascontiguousarray(array[start : start + _ROWS]).data)
             file.flush()
             os.fsync(file.fileno())
         except OSError as error:  # NumPy tells neither the file nor the reason

@@ -83,7 +83,7 @@ class Tagger:
         keyed = import_gensim()(E.shape[1])
         # As its readers do; add_vectors would take seconds.
         keyed.index_to_key, keyed.key_to_index = words, {w: i for i, w in enumerate(words)}
-        keyed.vectors = np.concatenate((E[len(SPECIAL) :], model.untouched))
+        keyed.vectors = np.concatenate((E[len(SPECIAL) :], model.untouched[:]))
         return keyed
 
 
