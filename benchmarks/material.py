@@ -116,7 +116,7 @@ class Material:
 
     @property
     def _times(self) -> int:
-        return 1 if self.quick else 8
+        return 1 if self.quick else 20
 
     @cached_property
     def _dev(self) -> Gold:

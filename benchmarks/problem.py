@@ -64,6 +64,8 @@ def lecture(
     rng = np.random.default_rng(0)
     model = new_model(config, gold.spans.types, gold.words, vectors.words, vectors.matrix, rng)
     model.parameters = {name: value.astype(dtype) for name, value in model.parameters.items()}
-    rows = model.windows(gold.words, gold.starts)[:][..., 0]
+    windows = model.windows(gold.words, gold.starts)
+    words, places = windows[:]
+    rows = windows.rows[words[places], 0]
     labels = model.labels.encode(gold.spans, gold.starts)
     return Problem(model, gold, rows, np.eye(len(model.labels), dtype=dtype)[labels][:, 1:])

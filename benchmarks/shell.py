@@ -30,6 +30,8 @@ def prediction(material: Material) -> list[Measure]:
             "nerwin, lecture": [*NERWIN, "predict", material.lecture, text, *flags],
             "nerwin, conll2003": [*NERWIN, "predict", material.rich, text, *flags],
         }
+        for who, command in list(contestants.items()):
+            contestants[f"{who}, two processes"] = [*command, "--jobs", "2"]
         if material.crfsuite and kind == "tokenized":
             contestants["CRFsuite"] = material.peer(
                 "crfsuite_tagger.py", "predict", str(material.crfsuite)

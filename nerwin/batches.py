@@ -13,6 +13,7 @@ from nerwin.config import TrainingOptions
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.model import Model
+from nerwin.text.tokens import runs
 from nerwin.text.vocabulary import PADDING, UNKNOWN
 
 
@@ -82,33 +83,31 @@ class Batches:
         size = self._options.batch_size
         lengths = np.diff(self._starts)[self._sentences]
         if not self._whole:
-            order = self._tokens(self._sentences)[rng.permutation(lengths.sum())]
+            order = runs(self._starts, self._sentences)[0][rng.permutation(lengths.sum())]
             for i in range(0, len(order), size):
                 yield self._batch(order[i : i + size], None, rng)
             return
         order = rng.permutation(len(lengths))
         batch_of = np.cumsum(lengths[order]) // size
         for chosen in np.split(order, np.flatnonzero(np.diff(batch_of)) + 1):
-            starts = np.append(0, np.cumsum(lengths[chosen]))
-            yield self._batch(self._tokens(self._sentences[chosen]), starts, rng)
-
-    def _tokens(self, sentences: Indices) -> Indices:
-        """The numbers of the sentences' tokens, in the sentences' order."""
-        begin, lengths = self._starts[sentences], np.diff(self._starts)[sentences]
-        before = np.cumsum(lengths) - lengths
-        tokens: Indices = np.repeat(begin - before, lengths) + np.arange(lengths.sum())
-        return tokens
+            tokens, starts = runs(self._starts, self._sentences[chosen])
+            yield self._batch(tokens, starts, rng)
 
     def _batch(self, tokens: Indices, starts: Indices | None, rng: np.random.Generator) -> Batch:
         options = self._options
-        rows = self.windows[tokens]
+        words, windows = self.windows[tokens]
+        rows = self.windows.rows[words]
         if options.word_dropout:
-            words = rows[..., 0]
-            hidden = rng.random(words.shape, np.float32) < options.word_dropout
-            words[hidden & (words != PADDING)] = UNKNOWN
+            hidden = rng.random(windows.shape, np.float32) < options.word_dropout
+            hidden &= rows[windows, 0] != PADDING
+            unknown = rows[windows[hidden]]
+            unknown[:, 0] = UNKNOWN
+            windows[hidden] = len(rows) + np.arange(len(unknown))
+            rows = np.concatenate((rows, unknown))
         dense = self.dense[tokens]
         if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout
             dense[alone] = self.alone[tokens[alone]]
         Y = None if self._Y is None else self._Y[tokens]
-        return Batch(Inputs(rows, dense, self.windows.bags), self.labels[tokens], starts, Y)
+        inputs = Inputs(rows, windows, dense, self.windows.bags)
+        return Batch(inputs, self.labels[tokens], starts, Y)

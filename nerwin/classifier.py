@@ -26,13 +26,16 @@ Parameters = dict[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is known of a batch of B words: the rows of the words in their windows (B, 2C+1, F),
-    in columns for each table, and dense numbers (B, K), of which there may be none.
+    """What is known of a batch of B words.
 
-    bags  of n-grams, if there is a table of them; the rows in its column are their numbers
+    rows     (k, F) of each different word in their windows, in columns for each table
+    windows  (B, 2C+1) numbers of those words
+    dense    (B, K) numbers, of which there may be none
+    bags     of n-grams, if there is a table of them; the rows in its column are their numbers
     """
 
     rows: Indices
+    windows: Indices
     dense: Array
     bags: Bags | None = None
 
@@ -73,7 +76,13 @@ def scores(
     dropout: Dropout | None = None,
 ) -> Node:
     """S (B, T), the score of each scorer for each window."""
-    X = apply(ops.concatenate, *parts(nodes, inputs, tables, options, dropout))
+    V = word_vectors(nodes, inputs.rows, inputs.bags, tables, options)
+    X = apply(ops.window, V, words=inputs.windows)
+    if dropout:
+        X = dropout.apply(X, dropout.x)
+    if inputs.dense.shape[1]:
+        dense = constant(inputs.dense)
+        X = apply(ops.concatenate, X, dropout.apply(dense, dropout.dense) if dropout else dense)
     W, b = layer_names(len(options.hidden))[0]
     # All scorers' first layers read the same x: side by side they are one layer.
     return scores_above(nodes, apply(ops.affine, X, nodes[W], nodes[b]), options, dropout)
@@ -95,39 +104,27 @@ def scores_above(
     return apply(ops.scores if options.share_hidden else ops.grouped_scores, H, nodes["U"])
 
 
-def parts(
+def word_vectors(
     nodes: Mapping[str, Node],
-    inputs: Inputs,
+    rows: Indices,
+    bags: Bags | None,
     tables: Mapping[str, slice],
     options: ModelOptions,
-    dropout: Dropout | None = None,
-) -> list[Node]:
-    """What x is joined from: the vectors of every table, and the dense numbers."""
+) -> Node:
+    """V (k, n), what every table has for each of k words: their rows are (k, F)."""
     made = []
     for name, columns in tables.items():
-        rows = inputs.rows[..., columns]
-        if name == "E_ngrams" and inputs.bags:
-            V = _bag_means(nodes[name], inputs.bags, rows)
+        own = rows[:, columns]
+        if name == "E_ngrams" and bags:
+            several = bags[own[:, 0]]
+            V = apply(ops.bag, nodes[name], rows=several.rows, starts=several.starts)
         else:
-            V = apply(ops.lookup, nodes[name], rows=rows)
+            V = apply(ops.lookup, nodes[name], rows=own)
         if options.padding == "zero":
-            words = (rows != PADDING)[..., None].astype(V.value.dtype)
-            V = apply(ops.multiply, V, constant(words))
+            words = (rows[:, :1] != PADDING).reshape(-1, *[1] * (V.value.ndim - 1))
+            V = apply(ops.multiply, V, constant(words.astype(V.value.dtype)))
         made.append(V)
-    if dropout and dropout.x:
-        made = [dropout.apply(apply(ops.concatenate, *made), dropout.x)]
-    if inputs.dense.shape[1]:
-        dense = constant(inputs.dense)
-        made.append(dropout.apply(dense, dropout.dense) if dropout else dense)
-    return made
-
-
-def _bag_means(E: Node, bags: Bags, numbers: Indices) -> Node:
-    """The mean vector of each word's bag, made once for each bag that occurs."""
-    distinct, local = np.unique(numbers, return_inverse=True)
-    bags = bags[distinct]
-    M = apply(ops.bag, E, rows=bags.rows, starts=bags.starts)
-    return apply(ops.lookup, M, rows=local.reshape(numbers.shape))
+    return apply(ops.concatenate, *made)
 
 
 def parameter_nodes(parameters: Parameters, options: ModelOptions) -> dict[str, Node]:

@@ -7,14 +7,13 @@ Yarowsky, 1992; as features of a second model: Krishnan and Manning, 2006).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from nerwin.decoding import Labels, best_labels
 from nerwin.engine.types import Array, Indices
 from nerwin.text.documents import same_words
 from nerwin.text.tags import Spans
+from nerwin.text.tokens import Tokens
 
 _BESIDE = 2  # words on each side whose types are told too
 _LONGEST = 6  # words of an entity that is looked for elsewhere
@@ -22,11 +21,11 @@ _TINY = 1e-6
 
 
 def evidence(
-    P: Array, labels: Labels, words: Sequence[str], starts: Indices, documents: Indices
+    P: Array, labels: Labels, tokens: Tokens, starts: Indices, documents: Indices
 ) -> Array:
     """(N, K) float32: what P (N, labels), the answers of a first pass, say of each word.
 
-    words, starts, documents  tokens, sentences and documents, as in ``DocumentFeatures``
+    tokens, starts, documents  as in ``DocumentFeatures``
 
     In this order: P itself; the probabilities of the types ("outside" is the first) of the words
     beside; and of three kinds of places elsewhere in the document, each time whether there is
@@ -39,9 +38,9 @@ def evidence(
     """
     spans = labels.decode(best_labels(np.log(P + _TINY), labels, starts), starts)
     types = labels.of_types(P)
-    same = same_words(words, starts, documents)
+    same = same_words(tokens, starts, documents)
     sentence = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    each = np.arange(len(words))
+    each = np.arange(len(tokens))
 
     entity = np.repeat(np.arange(len(spans)), spans.end - spans.start)
     inside = _inside(spans)
@@ -49,7 +48,7 @@ def evidence(
     if len(spans):
         of_entity = np.add.reduceat(types[inside], np.unique(entity, return_index=True)[1])
         of_entity /= (spans.end - spans.start)[:, None]
-    record = np.full(len(words), -1)
+    record = np.full(len(tokens), -1)
     record[inside] = np.arange(len(inside))
     return np.concatenate(
         (

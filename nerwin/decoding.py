@@ -15,6 +15,7 @@ from nerwin.engine import ops
 from nerwin.engine.crf import marginals, viterbi
 from nerwin.engine.types import Array, Indices
 from nerwin.text.tags import BEGIN, END, INSIDE, OUTSIDE, SINGLE, Spans, read_codes, write_codes
+from nerwin.text.tokens import runs
 
 _PREFIXES = {"IO": (INSIDE,), "BIOES": (BEGIN, INSIDE, END, SINGLE)}
 _MAY_START = {OUTSIDE, BEGIN, SINGLE}
@@ -142,12 +143,21 @@ def best_labels(S: Array, labels: Labels, starts: Indices, path: tuple[Array, ..
 
     path  learned scores A, a, z of transitions, see ``crf``; those that are not allowed stay so
     """
-    if labels.scheme == "IO" and not path:
-        return S.argmax(axis=1)  # every word for itself
     A, a, z = labels.transitions()
     if path:
-        A, a, z = A + path[0], a + path[1], z + path[2]
-    return viterbi(S, A, a, z, starts)
+        return viterbi(S, A + path[0], a + path[1], z + path[2], starts)
+    # Where the best labels of the words may follow each other, they are the best path.
+    best = S.argmax(axis=1)
+    border = len(labels)
+    may_follow = np.pad(np.isfinite(A), (0, 1), constant_values=True)
+    may_follow[border, :border], may_follow[:border, border] = np.isfinite(a), np.isfinite(z)
+    sequence = np.insert(best, starts, border)
+    wrong = np.flatnonzero(~may_follow[sequence[:-1], sequence[1:]])
+    if len(wrong):
+        which = np.unique(np.searchsorted(starts + np.arange(len(starts)), wrong, "right") - 1)
+        words, some = runs(starts, which)
+        best[words] = viterbi(S[words], A, a, z, some)
+    return best
 
 
 def distribution(S: Array, labels: Labels, starts: Indices, path: tuple[Array, ...] = ()) -> Array:

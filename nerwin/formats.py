@@ -16,7 +16,6 @@ from nerwin.htmlpage import write_html
 from nerwin.prediction import Block
 from nerwin.records import Record
 from nerwin.text import inline
-from nerwin.text.tags import write_tags
 
 _quote = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes a new encoder each time
 _BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")  # what a line of brat cannot hold
@@ -26,8 +25,15 @@ _NOT_IN_NAMES = re.compile(r"[^\w-]")
 def write_conll(blocks: Iterable[Block]) -> Iterator[tuple[str]]:
     """token TAB tag (IOB2) lines, an empty line after each sentence."""
     for block in blocks:
-        tags = write_tags(block.decoded.spans, block.starts)
-        lines = [f"{word}\t{tag}\n" for word, tag in zip(block.words, tags, strict=True)]
+        words, spans = block.tokens.words, block.decoded.spans
+        numbers = block.tokens.numbers.tolist()
+        outside = [f"{word}\tO\n" for word in words]  # most are, and often the same
+        lines = [outside[i] for i in numbers]
+        entities = zip(spans.start.tolist(), spans.end.tolist(), spans.type.tolist(), strict=True)
+        for start, end, kind in entities:
+            for i in range(start, end):
+                tag = f"{'I' if i > start else 'B'}-{spans.types[kind]}"
+                lines[i] = f"{words[numbers[i]]}\t{tag}\n"
         for last in block.starts[1:]:
             lines[last - 1] += "\n"
         yield ("".join(lines),)

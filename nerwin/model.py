@@ -13,9 +13,9 @@ from nerwin.classifier import (
     Parameters,
     layer_names,
     one_against_rest,
-    parts,
     scores,
     scores_above,
+    word_vectors,
 )
 from nerwin.config import ModelOptions
 from nerwin.consistency import evidence
@@ -32,17 +32,15 @@ from nerwin.engine import ops
 from nerwin.engine.crf import crf_loss
 from nerwin.engine.graph import Node, apply, constant
 from nerwin.engine.types import Array, Indices
+from nerwin.scoring import sums
 from nerwin.text.documents import DocumentFeatures
 from nerwin.text.lexicon import Lexicon
+from nerwin.text.ngrams import Bags
+from nerwin.text.tokens import Tokens
 from nerwin.text.vocabulary import PADDING, SPECIAL
 from nerwin.text.windows import Windows
 
 TRANSITIONS = ("A", "a", "z")
-
-_BLOCK = 1 << 14  # words scored at once: the more, the more often each of them is met again
-_LARGE = 1 << 40
-_MADE = 1 << 23  # numbers made at once of a block's distinct words, of which there may be many
-_CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 
 
 class Dense:
@@ -116,19 +114,10 @@ class Model:
         own  (S,) of sentences of the training data: each one's document, by its number there. What
              the lists of entities have from that document alone is left out, as if it were new.
         """
-        rows, same = self.lexicon.rows(tokens)
-        if self.lexicon.gazetteers.tables:
-            found = self.lexicon.gazetteers.rows(tokens, starts, own)
-            rows = np.concatenate((rows, found), axis=1)
-            for column in found.T.astype(np.int64):
-                if same.max(initial=0) > _LARGE:
-                    same = np.unique(same, return_inverse=True)[1]
-                same = same * (1 + column.max(initial=0)) + column
-        bags = None
-        if self.lexicon.buckets:
-            column, bags = self.lexicon.bags(tokens)
-            rows = np.concatenate((rows, column[:, None]), axis=1)
-        return Windows(rows, same, starts, self.options.window, PADDING, bags)
+        tokens = Tokens.of(tokens)
+        numbers, rows = self.lexicon.rows(tokens, starts, own)
+        bags = self.lexicon.bags(tokens) if self.lexicon.buckets else None
+        return Windows(numbers, rows, starts, self.options.window, PADDING, bags)
 
     def dense(
         self,
@@ -142,10 +131,10 @@ class Model:
         answers  (N, K) probabilities of each label, of a first pass over the tokens; None: those
                  of this model's own first pass, if it has one
         """
+        tokens = Tokens.of(tokens)
         parts: list[DocumentFeatures | Array] = []
         if len(self.pretrained):
-            words = self.lexicon.rows(tokens)[0][:, 0]
-            vectors = vectors_of(words, self.pretrained, self.untouched)
+            vectors = vectors_of(self.lexicon.words(tokens), self.pretrained, self.untouched)
             parts.append(DocumentFeatures(tokens, vectors, starts, documents))
         if self.first and answers is None:
             answers = self._first_pass(
@@ -198,6 +187,7 @@ class Model:
 
         own  if these are training data, see ``windows``
         """
+        tokens = Tokens.of(tokens)
         dense = self.dense(tokens, starts, documents)
         return self._scores(self.parameters, self.windows(tokens, starts, own), dense)
 
@@ -213,48 +203,29 @@ class Model:
         return self._distribution(self.parameters, S, starts)
 
     def _scores(self, parameters: Parameters, windows: Windows, dense: Dense) -> Array:
-        """S (N, K), by way of Z: W is linear, so W x is a sum over the places of a window, and what
-        a word adds at a place is computed once for each distinct word of a block.
-        """
+        """S (N, K), see ``scores``."""
         first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0
         S = np.zeros((len(windows), len(self.labels)), np.float32)
         W, b = (parameters[name] for name in layer_names(len(self.options.hidden))[0])
-        by_place, W_dense = self._by_place(W, parameters)
+        n = len(W) - dense.width
+        by_place = W[:n].reshape(2 * self.options.window + 1, -1, W.shape[1])
         nodes = {name: constant(value) for name, value in parameters.items()}
-        for start in range(0, len(windows), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            rows, local = windows.distinct(block)
-            Z = np.tile(b, (len(local), 1))
+
+        def vectors(words: Indices) -> Array:
+            return self._vectors(parameters, windows.rows[words], windows.bags)
+
+        for block, summed in sums(windows, vectors, by_place):
+            Z = np.add(summed, b, out=summed)
             if dense.width:
-                Z += dense.times(block, W_dense)
-            vectors = self._vectors(parameters, rows, windows)
-            some = max(1, _MADE // (len(vectors) * Z.shape[1]))  # places at once
-            for place in range(0, len(by_place), some):
-                here = slice(place, place + some)
-                _add_by_place(Z, local[:, here], vectors @ by_place[here])
+                Z += dense.times(block, W[n:])
             S[block, first:] = scores_above(nodes, constant(Z), self.options).value
         return S
 
-    def _by_place(self, W: Array, parameters: Parameters) -> tuple[Array, Array]:
-        """W's rows by place in the window, (2C+1, n, m), of all tables' n numbers; and those for
-        dense numbers.
-        """
-        places, m = 2 * self.options.window + 1, W.shape[1]
-        tables, start = [], 0
-        for name, columns in self.lexicon.tables.items():
-            n = parameters[name].shape[1] * (columns.stop - columns.start)
-            tables.append(W[start : start + places * n].reshape(places, n, m))
-            start += places * n
-        return np.concatenate(tables, axis=1), W[start:]
-
-    def _vectors(self, parameters: Parameters, rows: Indices, windows: Windows) -> Array:
+    def _vectors(self, parameters: Parameters, rows: Indices, bags: Bags | None) -> Array:
         """What x holds of each of some words, (k, n), given their rows (k, F)."""
-        windows_of_one, E = self.local_table(rows[:, None], parameters["E"])
+        rows, E = self.local_table(rows, parameters["E"])
         nodes = {name: constant(value) for name, value in (parameters | {"E": E}).items()}
-        inputs = Inputs(windows_of_one, np.zeros((len(rows), 0), np.float32), windows.bags)
-        return apply(
-            ops.concatenate, *parts(nodes, inputs, self.lexicon.tables, self.options)
-        ).value
+        return word_vectors(nodes, rows, bags, self.lexicon.tables, self.options).value
 
     def predict(self, tokens: Sequence[str], starts: Indices, documents: Indices) -> Decoded:
         """The entities among the tokens, with their scores."""
@@ -295,26 +266,13 @@ class Model:
         return distribution(S, self.labels, starts, path)
 
     def local_table(self, rows: Indices, E: Array) -> tuple[Indices, Array]:
-        """Windows of rows, with the words renumbered for a table of only those that occur, and
+        """Rows of words (k, F), renumbered for a table of only the word vectors that occur, and
         that table. The special rows keep their numbers.
         """
-        words = rows[..., 0]
-        used, local = np.unique(
-            np.concatenate((range(len(SPECIAL)), words.ravel())), return_inverse=True
-        )
+        used, local = np.unique(np.append(range(len(SPECIAL)), rows[:, 0]), return_inverse=True)
         rows = rows.copy()
-        rows[..., 0] = local[len(SPECIAL) :].reshape(words.shape)
+        rows[:, 0] = local[len(SPECIAL) :]
         return rows, vectors_of(used, E, self.untouched)
-
-
-def _add_by_place(Z: Array, local: Indices, added: Array) -> None:
-    """Z (B, m) += Σ over places of what the word there adds: local (B, P), added (P, k, m)."""
-    size = max(1, _CACHED // Z.shape[1])
-    buffer = np.empty((size, Z.shape[1]), Z.dtype)
-    for start in range(0, len(Z), size):
-        part = Z[start : start + size]
-        for place, words in enumerate(local[start : start + size].T):
-            part += np.take(added[place], words, axis=0, out=buffer[: len(part)], mode="clip")
 
 
 def vectors_of(rows: Indices, E: Array, untouched: Array) -> Array:

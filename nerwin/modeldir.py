@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
-VERSION = 1
+VERSION = 2
 _TEXTS = ("words.txt", "features.json", "gazetteers.json")
 _FILES = (*_TEXTS, "index.npy", "untouched.npy", "pretrained.npy", "metrics.json*")
 
@@ -237,9 +237,11 @@ def read_manifest(folder: Path) -> Manifest:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if fields["format"] != FORMAT:
             raise DataError(f"not a nerwin run: its format is {fields['format']!r}", path)
-        if fields["version"] > VERSION:
+        if fields["version"] != VERSION:
             message = f"written by nerwin {fields['nerwin']} in format {fields['version']}"
-            raise DataError(f"{message}; this is {__version__}: update nerwin", path)
+            message += f"; this is {__version__}, format {VERSION}: "
+            remedy = "update nerwin" if fields["version"] > VERSION else "train the model again"
+            raise DataError(message + remedy, path)
         fields["config"] = from_dict(fields["config"])
         manifest = Manifest(**fields)
         held = {fold["folder"]: fold["parameters"] for fold in manifest.folds}

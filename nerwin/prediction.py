@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from nerwin.model import Model
 from nerwin.records import Record
 from nerwin.text.tags import Spans
 from nerwin.text.tokenizer import offsets
+from nerwin.text.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +34,14 @@ class Entity:
 class Block:
     """Records and what was found in them; their tokens are numbered through the block.
 
-    words   (N) tokens of all records
+    tokens  (N) of all records
     starts  (S+1,) the number of each sentence's first token, then N
     bounds  (R+1,) the number of each record's first token, then N
     source  the file that the records come from
     """
 
     records: list[Record]
-    words: list[str]
+    tokens: Tokens
     starts: np.ndarray
     bounds: np.ndarray
     decoded: Decoded
@@ -83,17 +85,15 @@ def predict(
 
 def predict_block(model: Model | Ensemble, records: list[Record], source: str = "") -> Block:
     """Find the entities of one batch of records."""
-    words: list[str] = []
-    starts, bounds, documents = [0], [0], [0]
-    for record in records:
-        before = len(words)
-        words += record.words
-        starts += [before + start for start in record.sentences[1:]]
-        bounds.append(len(words))
-        if not record.goes_on and len(starts) - 1 > documents[-1]:  # not of an empty line
-            documents.append(len(starts) - 1)
-    if documents[-1] < len(starts) - 1:
-        documents.append(len(starts) - 1)
-    sentence_starts = np.array(starts)
-    decoded = model.predict(words, sentence_starts, np.array(documents))
-    return Block(records, words, sentence_starts, np.array(bounds), decoded, source)
+    tokens = Tokens.of([word for record in records for word in record.words])
+    bounds = np.cumsum([0, *(len(record.words) for record in records)])
+    sentences = [record.sentences for record in records]
+    counts = np.fromiter(map(len, sentences), np.intp, len(records)) - 1
+    ends = np.fromiter(chain.from_iterable(sentences), np.intp)
+    ends = np.delete(ends, np.cumsum(counts + 1) - counts - 1)  # each record's first is 0
+    starts = np.append(0, ends + np.repeat(bounds[:-1], counts))
+    closed = [not record.goes_on for record in records]
+    # An empty line has no sentence, and so no document of its own.
+    documents = np.unique(np.append((0, len(starts) - 1), np.cumsum(counts)[closed]))
+    decoded = model.predict(tokens, starts, documents)
+    return Block(records, tokens, starts, bounds, decoded, source)

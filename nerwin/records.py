@@ -123,9 +123,11 @@ def _lines(piece: Piece, path: str, reading: Reading) -> list[tuple[int, str]]:
     text = decode(piece.data, reading.encoding)
     split = [text] if piece.cut else split_lines(text)
     lines = list(enumerate(split, piece.first))
-    if text.isascii():
-        return lines
-    return [line for line in lines if _is_sound(line, path, reading)]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return [line for line in lines if _is_sound(line, path, reading)]
+    return lines
 
 
 def _is_sound(line: tuple[int, str], path: str, reading: Reading) -> bool:

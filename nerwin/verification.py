@@ -102,6 +102,7 @@ def op_examples(
             (N(7, 3),),
             {"rows": np.array([0, 2, 2, 5, 2, 0]), "starts": np.array([0, 1, 4, 6])},
         ),
+        (ops.window, (N(4, 3),), {"words": np.array([[0, 2, 2], [3, 2, 0]])}),
         (ops.concatenate, (N(2, 5, 3),), {}),
         (ops.concatenate, (N(2, 5, 3), N(2, 4), N(2, 1)), {}),
         (ops.affine, (N(5, 4), N(4, 3), N(3)), {}),
@@ -202,13 +203,14 @@ def model_cases() -> Iterator[Case]:
 
 def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Case:
     """A model on made-up windows; a rich one has more tables, dense numbers and dropout."""
-    rows = np.array(
-        [[1, 1, 2, 3, 2], [1, 2, 3, 2, 4], [2, 3, 2, 4, 1], [4, 4, 4, 4, 4], [0, 7, 0, 1, 1]]
+    rows = np.array([0, 1, 2, 3, 4, 7, 2])
+    windows = np.array(
+        [[1, 1, 2, 3, 2], [1, 2, 3, 2, 4], [6, 3, 2, 4, 1], [4, 4, 4, 4, 4], [0, 5, 0, 1, 1]]
     )
     rng = np.random.default_rng(_SEED)
     coding = Labels(_TYPES, options.tags)
-    tables = {"E_shape": (5, 2, 1), "E_lists": (12, 2, 2), "E_ngrams": (7, 2, 1)} if rich else {}
-    dense = rng.normal(size=(len(rows), 3 if rich else 0))
+    tables = {"E_shape": (5, 2, 1), "E_ngrams": (7, 2, 1), "E_lists": (12, 2, 2)} if rich else {}
+    dense = rng.normal(size=(len(windows), 3 if rich else 0))
     E = rng.normal(size=(9, 3))
     parameters = new_parameters(E, coding, options, rng, tables, dense.shape[1])
     for name, value in parameters.items():
@@ -223,11 +225,11 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     vocabulary = Vocabulary.of([f"word{i}" for i in range(len(E) - len(SPECIAL))])
     lexicon = Lexicon(vocabulary, values, lists=lists, buckets=5 * rich)
     model = Model(options, _TYPES, lexicon, parameters, E[:0], E[:0])
-    columns = [rows, rows % 5, rows, rows % 8 + 4, rows] if rich else [rows]
+    columns = [rows, rows % 5, rows, rows, rows % 8 + 4] if rich else [rows]
     bags = Bags(
         np.array([0, 1, 2, 3, 2, 2, 5, 6, 3, 6, 4, 4]), np.array([0, 1, 2, 4, 7, 9, 10, 11, 12])
     )
-    inputs = Inputs(np.stack(columns, axis=-1), dense, bags)
+    inputs = Inputs(np.stack(columns, axis=-1), windows, dense, bags)
 
     def loss(nodes: Mapping[str, Node]) -> Node:
         dropout = Dropout(np.random.default_rng(_SEED), 0.4, 0.3, 0.5) if rich else None
@@ -253,13 +255,14 @@ def trained_case(model: Model, gold: Gold) -> Case:
     batch = np.arange(starts[0], starts[-1])
     dense = model.dense(gold.words, gold.starts, gold.documents)[batch]
     windows = model.windows(gold.words, gold.starts)
-    rows, E = model.local_table(windows[batch], model.parameters["E"])
-    touched = _touched(rows[..., 0], model.options)
+    words, places = windows[batch]
+    rows, E = model.local_table(windows.rows[words], model.parameters["E"])
+    touched = _touched(rows[:, 0], model.options)
     others = model.parameters["E"][: len(touched)]  # rows that no window points to
     parameters = model.parameters | {"E": np.concatenate((E, others))}
 
     def loss(nodes: Mapping[str, Node]) -> Node:
-        inputs = Inputs(rows, dense, windows.bags)
+        inputs = Inputs(rows, places, dense, windows.bags)
         return model.loss(nodes, inputs, labels[batch], starts - starts[0])
 
     return Case(

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from nerwin.consistency import evidence
 from nerwin.decoding import Labels, best_labels
+from nerwin.text.tokens import Tokens
 
 TYPES = ("LOC", "PER")
 K = 1 + len(TYPES)
@@ -89,19 +90,21 @@ def test_evidence_is_that_of_the_loop(data):
     if data.draw(st.booleans()):
         P = P[rng.integers(0, min(n, 2), n)]  # the same answers at several places
     P = P.astype(np.float32)
-    made = evidence(P, labels, words, starts, documents)
+    made = evidence(P, labels, Tokens.of(words), starts, documents)
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, naive(P, labels, words, starts, documents), atol=2e-6)
 
 
 def test_no_words():
     labels = Labels(TYPES, "IO")
-    nothing = evidence(np.zeros((0, 3), np.float32), labels, [], np.array([0]), np.array([0]))
+    nothing = evidence(
+        np.zeros((0, 3), np.float32), labels, Tokens.of([]), np.array([0]), np.array([0])
+    )
     assert nothing.shape == (0, 3 + 4 * K + 2 * (1 + 2 * K) + 4 + 1 + 2 * K)
 
 
 def test_what_is_said_elsewhere_is_heard():
-    words = ["Paris", "Hilton", "sings", "Hilton", "sings"]
+    words = Tokens.of(["Paris", "Hilton", "sings", "Hilton", "sings"])
     labels = Labels(TYPES, "IO")
     P = np.full((5, 3), 0.1, np.float32)
     P[[0, 1], 2] = 0.8  # PER

@@ -31,6 +31,7 @@ from nerwin.model import Model
 from nerwin.resources import shipped
 from nerwin.text.corpus import read_corpus
 from nerwin.text.lexicon import Lexicon
+from nerwin.text.tokens import Tokens
 from nerwin.text.vocabulary import Vocabulary
 
 D, TYPES = 20, ("A", "B", "C")
@@ -49,8 +50,8 @@ def descent(V: int = 1000, optimizer: str = "sgd", **options) -> Descent:
 
 def batch(size: int = 32, V: int = 1000) -> Batch:
     rng = np.random.default_rng(1)
-    rows = rng.integers(V, size=(size, 5, 1)).astype(np.int32)
-    inputs = Inputs(rows, np.zeros((size, 0), np.float32))
+    rows, windows = np.unique(rng.integers(V, size=(size, 5)), return_inverse=True)
+    inputs = Inputs(rows[:, None], windows, np.zeros((size, 0), np.float32))
     return Batch(inputs, rng.integers(len(TYPES) + 1, size=size), None, None)
 
 
@@ -172,16 +173,16 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [1, 32, 1000])
-def test_a_step_is_ten_nodes(made: list[str], size: int) -> None:
+def test_a_step_is_eleven_nodes(made: list[str], size: int) -> None:
     descent().step(batch(size), 0.1)
     sources, losses = ["E", "W", "b", "U"], ["scores", "logistic_loss"]
-    assert made == [*sources, "lookup", "concatenate", "affine", "sigmoid", *losses]
+    assert made == [*sources, "lookup", "concatenate", "window", "affine", "sigmoid", *losses]
 
 
 @pytest.mark.parametrize("depth", [2, 3, 20])
 def test_a_layer_more_is_four_nodes_more(made: list[str], depth: int) -> None:
     descent(hidden=(30,) * depth).step(batch(), 0.1)
-    assert len(made) == 10 + 4 * (depth - 1)
+    assert len(made) == 11 + 4 * (depth - 1)
 
 
 # --- Python's own work: calls of functions ----------------------------------------------------
@@ -265,12 +266,11 @@ def test_raw_text_costs_few_calls(trained: Path, texts) -> None:
 def test_a_call_for_each_token_would_be_noticed(
     trained: Path, texts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = Lexicon.rows
+    def one_by_one(tokens):
+        number = {}
+        numbers = [number.setdefault(token, len(number)) for token in tokens]
+        return tokens if isinstance(tokens, Tokens) else Tokens(list(number), np.array(numbers))
 
-    def one_by_one(self, tokens):
-        found = [rows(self, [token]) for token in tokens]
-        return tuple(np.concatenate(column) for column in zip(*found, strict=True))
-
-    monkeypatch.setattr(Lexicon, "rows", one_by_one)
+    monkeypatch.setattr(Tokens, "of", one_by_one)
     assert calls_per_token(trained, texts, TOKENIZED) > 1.5
     assert calls_per_token(trained, texts, RAW) > 8

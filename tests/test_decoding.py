@@ -1,10 +1,11 @@
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from nerwin.decoding import Labels, best_labels, to_entities
+from nerwin.engine.crf import viterbi
 from nerwin.text.tags import read_tags
 
 TYPES = ("LOC", "ORG", "PER")
@@ -146,3 +147,17 @@ def test_the_best_bioes_path_is_well_formed_whatever_the_scores(data):
     best = best_labels(S, labels, starts)
     spans = labels.decode(best, starts)
     assert labels.encode(spans, starts).tolist() == best.tolist()
+
+
+@given(st.data())
+def test_the_best_labels_are_the_best_path_whether_or_not_words_agree(data):
+    labels = Labels(TYPES, "BIOES")
+    starts = np.cumsum([0, *data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=6))])
+    rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
+    S = rng.normal(0, 1, (starts[-1], len(labels)))
+    S[:, 0] += data.draw(st.sampled_from([0, 2, 9]))  # the more, the more words agree on outside
+    words = S.argmax(axis=1)
+    best = best_labels(S, labels, starts)
+    event(f"words agree: {np.array_equal(best, words)}")
+    full = starts[np.append(True, np.diff(starts) > 0)]
+    np.testing.assert_array_equal(best, viterbi(S, *labels.transitions(), full))

@@ -3,12 +3,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerwin.text.documents import DocumentFeatures, width
+from nerwin.text.tokens import Tokens
 
 D = 2
+SPELLINGS = ["Paris", "paris", "PARIS", "in", "In", "x"]
 
 
-def document_features(*arguments):
-    return DocumentFeatures(*arguments)[:]
+def document_features(words, vectors, starts, documents):
+    """Given a vector for each token; equal tokens have equal ones."""
+    tokens = Tokens.of(words)
+    of_words = np.zeros((len(tokens.words), D), np.float32)
+    of_words[tokens.numbers] = vectors
+    return DocumentFeatures(tokens, of_words, starts, documents)[:]
 
 
 def naive(words, vectors, starts, documents):
@@ -47,9 +53,10 @@ def test_features_are_those_of_the_loop(data):
     inner = data.draw(st.sets(st.integers(1, len(lengths))))
     documents = np.array(sorted({0, len(lengths)} | {d for d in inner if d < len(lengths)}))
     n = int(starts[-1])
-    tokens = st.sampled_from(["Paris", "paris", "PARIS", "in", "In", "x"])
+    tokens = st.sampled_from(SPELLINGS)
     words = data.draw(st.lists(tokens, min_size=n, max_size=n))
-    vectors = np.random.default_rng(len(words)).normal(size=(n, D)).astype(np.float32)
+    table = np.random.default_rng(len(words)).normal(size=(6, D)).astype(np.float32)
+    vectors = table[[SPELLINGS.index(word) for word in words]]
     made = document_features(words, vectors, starts, documents)
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, naive(words, vectors, starts, documents), atol=1e-5)
@@ -62,7 +69,7 @@ def test_no_words():
 
 def test_a_document_says_nothing_of_another():
     words = ["Paris", "shines", "Paris", "sings"]
-    starts, vectors = np.array([0, 2, 4]), np.eye(4, D, dtype=np.float32)
+    starts, vectors = np.array([0, 2, 4]), np.eye(D, dtype=np.float32)[[0, 1, 0, 1]]
     together = document_features(words, vectors, starts, np.array([0, 2]))
     apart = document_features(words, vectors, starts, np.array([0, 1, 2]))
     assert together[0, 2] == 1

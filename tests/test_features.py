@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from nerwin.text import lexicon as lexicon_module
 from nerwin.text.features import FEATURES, capitals, frequent_values, shape
+from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
-from nerwin.text.vocabulary import Vocabulary
+from nerwin.text.tokens import Tokens
+from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
 
 @pytest.mark.parametrize(
@@ -70,27 +72,56 @@ def make_lexicon():
     )
 
 
+def rows_of(lexicon, tokens):
+    numbers, rows = lexicon.rows(Tokens.of(tokens), np.array([0, len(tokens)]))
+    return rows[numbers].tolist()
+
+
 def test_a_token_has_a_row_in_every_table():
     lexicon = make_lexicon()
     assert list(lexicon.tables) == ["E", "E_capitals", "E_prefix2", "E_cluster2"]
     tokens = ["the", "Paris", "Rome", "XX", "the"]
     expected = [[2, 2, 0, 2], [3, 3, 2, 3], [4, 3, 0, 3], [0, 0, 0, 0], [2, 2, 0, 2]]
-    assert lexicon.rows(tokens)[0].tolist() == expected
-    assert lexicon.rows([])[0].shape == (0, 4)
+    assert rows_of(lexicon, tokens) == expected
+    assert lexicon.words(Tokens.of(tokens)).tolist() == [2, 3, 4, 0]
+    assert rows_of(lexicon, []) == []
 
 
 @given(st.lists(st.lists(st.sampled_from(["the", "Paris", "x", "y", "Pa"]))))
 def test_rows_do_not_depend_on_what_was_asked_before(batches):
     lexicon = make_lexicon()
     for batch in batches:
-        rows, same = lexicon.rows(batch)
-        np.testing.assert_array_equal(rows, make_lexicon().rows(batch)[0])
-        assert len(set(same.tolist())) == len(set(batch))
+        assert rows_of(lexicon, batch) == rows_of(make_lexicon(), batch)
+        numbers, rows = lexicon.rows(Tokens.of(batch), np.array([0, len(batch)]))
+        assert len(set(numbers.tolist())) == len(set(batch)) == len(rows) - len(SPECIAL)
+        assert rows[UNKNOWN].tolist() == [UNKNOWN] * 4
+        assert rows[PADDING].tolist() == [PADDING] * 4
+
+
+def test_words_that_have_one_vector_have_one_number():
+    lexicon = Lexicon(Vocabulary.of(["the", "paris"]))
+    tokens = Tokens.of(["Paris", "PARIS", "the", "x", "paris"])
+    numbers, rows = lexicon.rows(tokens, np.array([0, 5]))
+    assert rows.tolist() == [[UNKNOWN], [PADDING], [2], [3]]
+    assert numbers.tolist() == [3, 3, 2, 0, 3]
+
+
+def test_what_a_list_tells_parts_equal_words():
+    lists = {"lists": [EntityList("a", {("york",): 0}), EntityList("b", {("new", "york"): 0})]}
+    lexicon = Lexicon(Vocabulary.of(["york"]), lists=lists, buckets=9)
+    tokens = Tokens.of(["new", "york", "york", "x", "york"])
+    numbers, rows = lexicon.rows(tokens, np.array([0, 5]))
+    matches = lexicon.gazetteers.rows(tokens, np.array([0, 5]))
+    assert rows[numbers][:, lexicon.tables["E_lists"]].tolist() == matches.tolist()
+    assert rows[numbers, 0].tolist() == [0, 2, 2, 0, 2]
+    assert rows[numbers, 1].tolist() == [2, 3, 3, 4, 3]  # of their bags
+    assert numbers[2] == numbers[4] != numbers[1]
+    assert rows[PADDING].tolist() == [PADDING] * 4
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr(lexicon_module, "_CACHED", 10)
     lexicon = make_lexicon()
     for i in range(50):
-        assert lexicon.rows([f"word{i}", "Paris"])[0][1].tolist() == [3, 3, 2, 3]
+        assert rows_of(lexicon, [f"word{i}", "Paris"])[1] == [3, 3, 2, 3]
         assert len(lexicon._number) <= 13

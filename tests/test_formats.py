@@ -23,6 +23,7 @@ from nerwin.prediction import Block, Entity
 from nerwin.records import Record
 from nerwin.text.inline import parse
 from nerwin.text.tags import Spans
+from nerwin.text.tokens import Tokens
 
 HOSTILE = [
     "<script>document.title='no'</script>", "<img/src=x/onerror=alert(1)>", "</p></mark><b>",
@@ -59,7 +60,7 @@ def block_of(items: list[tuple[Record, Found]], source: str = "x.txt") -> Block:
     flat = [word for r, _ in items for word in r.words]
     starts = np.unique(np.append(bounds, 0))
     decoded = Decoded(Spans(*columns, TYPES), scores)
-    return Block([r for r, _ in items], flat, starts, bounds, decoded, source)
+    return Block([r for r, _ in items], Tokens.of(flat), starts, bounds, decoded, source)
 
 
 blocks = st.lists(st.lists(record(), max_size=4).map(block_of), max_size=3)

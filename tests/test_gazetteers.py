@@ -18,6 +18,7 @@ from nerwin.errors import ConfigError, DataError
 from nerwin.modeldir import load_model, read_manifest
 from nerwin.text.gazetteers import ANY, EntityList, Gazetteers, read_list, training_lists
 from nerwin.text.tags import read_tags
+from nerwin.text.tokens import Tokens
 from nerwin.training import Run
 
 MARKS = ".BIES"  # rows 2 to 6 for the first list of a table, and so on
@@ -33,7 +34,9 @@ def marks(lists, *sentences, own=None):
     tokens = [token for sentence in sentences for token in sentence.split()]
     starts = np.cumsum([0] + [len(sentence.split()) for sentence in sentences])
     tables = {"some": lists[:1], "others": lists[1:]}
-    rows = Gazetteers(tables).rows(tokens, starts, None if own is None else np.array(own))
+    rows = Gazetteers(tables).rows(
+        Tokens.of(tokens), starts, None if own is None else np.array(own)
+    )
     assert rows.shape == (len(tokens), len(lists))
     assert rows.dtype == np.int32
     first = [2, *range(2, 5 * len(lists), 5)]  # the second list is the first of its table
@@ -68,7 +71,7 @@ def test_lists_do_not_see_each_other():
 
 
 def test_without_lists_there_is_no_column():
-    assert Gazetteers().rows(["a"], np.array([0, 1])).shape == (1, 0)
+    assert Gazetteers().rows(Tokens.of(["a"]), np.array([0, 1])).shape == (1, 0)
 
 
 def test_an_entry_of_its_own_document_alone_is_as_if_it_were_not_there():
@@ -238,12 +241,18 @@ def test_a_models_folder_holds_its_lists(options, tmp_path, monkeypatch):
     assert shapes == {"E_lists": (2 + 5 * 2, 5), "E_train_lists": (2 + 5 * 4, 3)}
 
 
+def rows_of(windows):
+    words, places = windows[:]
+    return windows.rows[words[places]]
+
+
 def test_training_sees_what_other_documents_know_and_prediction_all(options, tmp_path):
     run = Run.start(options, tmp_path / "run")
     train, model = run.splits["train"], run.model
-    whole = model.windows(train.words, train.starts)[:]
-    own = model.windows(train.words, train.starts, train.own)[:]
-    np.testing.assert_array_equal(Batches(model, train, run.config.training).windows[:], own)
+    whole = rows_of(model.windows(train.words, train.starts))
+    own = rows_of(model.windows(train.words, train.starts, train.own))
+    made = rows_of(Batches(model, train, run.config.training).windows)
+    np.testing.assert_array_equal(made, own)
     np.testing.assert_array_equal(whole[..., :-4], own[..., :-4])
     inside = model.labels.encode(train.spans, train.starts) > 0
     middle = model.options.window

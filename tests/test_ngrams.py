@@ -14,6 +14,7 @@ from nerwin.modeldir import load_model
 from nerwin.text import lexicon as lexicon_module
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.ngrams import BUCKETS, Bags, ngram_rows, ngrams
+from nerwin.text.tokens import Tokens
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 from nerwin.training import Run
 from nerwin.verification import trained_case
@@ -67,8 +68,10 @@ def test_each_token_has_its_bag_whatever_was_asked_before(batches):
         lexicon = Lexicon(Vocabulary.of(["the"]), buckets=20)
         assert list(lexicon.tables) == ["E", "E_ngrams"]
         for tokens in batches:
-            numbers, bags = lexicon.bags(tokens)
-            found = [bags.rows[bags.starts[i] : bags.starts[i + 1]].tolist() for i in numbers]
+            bags = lexicon.bags(Tokens.of(tokens))
+            numbers, rows = lexicon.rows(Tokens.of(tokens), np.array([0, len(tokens)]))
+            own = rows[numbers, 1]
+            found = [bags.rows[bags.starts[i] : bags.starts[i + 1]].tolist() for i in own]
             assert found == [bag_of(token) for token in tokens]
             assert len(bags.starts) - 1 == len(SPECIAL) + len(set(tokens))
             assert bags[np.array([UNKNOWN, PADDING])].rows.tolist() == [UNKNOWN, PADDING]
@@ -92,27 +95,29 @@ def test_what_the_model_sees_of_a_word_is_the_mean_of_its_ngrams(folder: Path):
     E = model.parameters["E_ngrams"]
     assert E.shape == (2 + BUCKETS, 5)
     tokens, starts = ["Zzyzx", "is", "Zzyzx"], np.array([0, 2, 3])
-    windows = model.windows(tokens, starts)
     for name in model.parameters:
         if name[0] == "E" and name != "E_ngrams":
             model.parameters[name][:] = 0
     model.untouched = np.zeros_like(model.untouched)
     model.pretrained = np.zeros_like(model.pretrained)
     S = model.scores(tokens, starts, np.array([0, 1, 2]))
+    sizes = [
+        (columns.stop - columns.start) * model.parameters[name].shape[1]
+        for name, columns in model.lexicon.tables.items()
+    ]
+    at = list(model.lexicon.tables).index("E_ngrams")
+    before, after = sum(sizes[:at]), sum(sizes[at + 1 :])
     means = {token: E[ngram_rows(token, BUCKETS)].mean(axis=0) for token in tokens}
     P = model.parameters
     dense = model.dense(tokens, starts, np.array([0, 1, 2]))[:]
     for i, window in enumerate(
         [["", "", "Zzyzx", "is", ""], ["", "Zzyzx", "is", "", ""], ["", "", "Zzyzx", "", ""]]
     ):
-        x = np.zeros(len(P["W"]), np.float32)
-        x[-5 * 5 - dense.shape[1] : len(x) - dense.shape[1]] = np.concatenate(
-            [means[word] if word else E[PADDING] for word in window]
-        )
-        x[len(x) - dense.shape[1] :] = dense[i]
+        words = np.zeros((5, before + 5 + after), np.float32)  # E and so on, n-grams, lists
+        words[:, before : before + 5] = [means[word] if word else E[PADDING] for word in window]
+        x = np.append(words, dense[i])
         expected = np.maximum(x @ P["W"] + P["b"], 0) @ P["U"]
         np.testing.assert_allclose(S[i], expected, rtol=1e-4, atol=1e-5)
-    assert windows[np.array([0])].shape == (1, 5, model.lexicon.tables["E_ngrams"].stop)
 
 
 def test_training_moves_the_ngrams_that_occur_and_no_others(folder: Path, tmp_path: Path):
@@ -125,7 +130,7 @@ def test_training_moves_the_ngrams_that_occur_and_no_others(folder: Path, tmp_pa
     words = set(run.splits["train"].words)
     rows = {PADDING, *(row for word in words for row in ngram_rows(word, BUCKETS).tolist())}
     assert set(np.flatnonzero(moved).tolist()) == rows
-    loaded = load_model(folder).parameters["E_ngrams"]
+    loaded = load_model(folder, "last").parameters["E_ngrams"]
     np.testing.assert_array_equal(run.model.parameters["E_ngrams"], loaded)
 
 

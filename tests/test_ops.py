@@ -117,6 +117,10 @@ def naive_lookup(E, rows):
     return np.array([[E[r] for r in window] for window in rows])
 
 
+def naive_window(V, words):
+    return np.array([[v for word in window for v in V[word]] for window in words])
+
+
 def naive_concatenate(*parts):
     return np.array(
         [[v for part in parts for v in np.ravel(part[i])] for i in range(len(parts[0]))]
@@ -159,6 +163,7 @@ FORWARD = {
     "total": lambda X: math.fsum(X.ravel()),
     "lookup": naive_lookup,
     "bag": naive_bag,
+    "window": naive_window,
     "concatenate": naive_concatenate,
     "affine": naive_affine,
     "grouped_affine": naive_grouped_affine,

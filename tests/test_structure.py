@@ -28,7 +28,7 @@ LADDER = [
     ["initial", "gold", "ensemble"],
     ["model"],
     ["classifier", "consistency"],
-    ["decoding", "records"],
+    ["decoding", "records", "scoring"],
     ["storage"],
     ["pieces"],
     ["engine", "text"],

@@ -21,17 +21,18 @@ def naive(sentences: list[list[int]], size: int) -> list[list[int]]:
 
 
 class OneTable(Windows):
-    """Windows of the rows of a single table."""
+    """Windows of the rows of a single table, one word a row."""
 
     def __getitem__(self, batch):
-        windows = super().__getitem__(batch)
-        assert windows.shape[-1] == 1
-        return windows[..., 0]
+        words, places = super().__getitem__(batch)
+        assert len(np.unique(words)) == len(words) == len(np.unique(places))
+        return self.rows[words[places], 0]
 
 
 def make(sentences: list[list[int]], size: int) -> Windows:
-    rows = np.array(list(chain(*sentences)), np.int32)
-    return OneTable(rows[:, None], rows, np.cumsum([0, *map(len, sentences)]), size, PADDING)
+    numbers = np.array(list(chain(*sentences)), np.intp)
+    rows = np.arange(100, dtype=np.int32)[:, None]
+    return OneTable(numbers, rows, np.cumsum([0, *map(len, sentences)]), size, PADDING)
 
 
 @given(st.lists(st.lists(st.integers(0, 99), max_size=6), max_size=6), st.integers(0, 4), st.data())
@@ -47,15 +48,25 @@ def test_windows_are_those_of_a_loop(sentences: list[list[int]], size: int, data
         np.testing.assert_array_equal(picked, expected[batch])
 
 
-@given(st.lists(st.lists(st.integers(2, 9), max_size=6), max_size=6), st.integers(0, 3), st.data())
-def test_different_words_and_where_they_stand_are_the_same_windows(sentences, size, data) -> None:
-    windows = make(sentences, size)
-    if len(windows):
-        first = data.draw(st.integers(0, len(windows) - 1))
-        batch = slice(first, data.draw(st.integers(first + 1, len(windows) + 3)))
-        rows, numbers = windows.distinct(batch)
-        np.testing.assert_array_equal(rows[numbers][..., 0], windows[:][batch])
-        assert len(np.unique(rows)) == len(rows) <= 9
+def test_a_run_of_tokens_has_the_windows_of_their_numbers() -> None:
+    windows = make([[7, 8, 7], [9], [8, 2]], 1)
+    np.testing.assert_array_equal(windows[2:5], windows[np.array([2, 3, 4])])
+
+
+def test_rows_of_all_tables_come_with_a_word() -> None:
+    rows = np.array([[0, 0], [1, 1], [5, 4], [5, 3]], np.int32)
+    windows = Windows(np.array([3, 2, 3]), rows, np.array([0, 2, 3]), 1, PADDING)
+    words, places = windows[1:]
+    expected = [[[5, 3], [5, 4], [1, 1]], [[1, 1], [5, 3], [1, 1]]]
+    assert windows.rows[words[places]].tolist() == expected
+
+
+def test_words_that_are_met_again_most_frequent_first() -> None:
+    windows = make([[7, 8, 7], [9, 7], [8, 2]], 0)
+    assert windows.often(9).tolist() == [7, 8]
+    assert windows.often(1).tolist() == [7]
+    assert make([], 2).often(9).tolist() == [PADDING]
+    assert make([], 0).often(9).tolist() == []
 
 
 def test_a_sentence_shorter_than_the_window_sees_no_other_sentence() -> None:

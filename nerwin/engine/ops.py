@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.rowgrad import RowGrad
+from nerwin.engine.rowgrad import RowGrad, sum_by_row
 from nerwin.engine.types import Array, Indices
 
 Gradient = Array | RowGrad
@@ -94,8 +94,8 @@ def _sum_to_shape(gradient: Array, shape: tuple[int, ...]) -> Array:
 def lookup(E: Array, *, rows: Indices) -> tuple[Array, Gradients]:
     """V = E[rows]: the vector of each row number. E (V, D), rows (...) -> (..., D).
 
-    A row that occurs several times, in one window or in several, gets the sum of its gradients;
-    a row that does not occur gets exactly zero (L3, 0:12: word vectors are parameters too).
+    A row that occurs several times gets the sum of its gradients; a row that does not occur gets
+    exactly zero (L3, 0:12: word vectors are parameters too).
     """
 
     def dE(dV: Array) -> RowGrad:
@@ -112,18 +112,26 @@ def bag(E: Array, *, rows: Indices, starts: Indices) -> tuple[Array, Gradients]:
     """
     share = (1 / np.diff(starts)[:, None]).astype(E.dtype)
 
-    def dE(dM: Gradient) -> RowGrad:
-        dense = dM.dense() if isinstance(dM, RowGrad) else dM
-        return RowGrad.scatter(rows, dense * share, len(E), starts)
+    def dE(dM: Array) -> RowGrad:
+        return RowGrad.scatter(rows, dM * share, len(E), starts)
 
     return np.add.reduceat(E.take(rows, axis=0), starts[:-1], axis=0) * share, (dE,)
 
 
-def concatenate(*parts: Array) -> tuple[Array, Gradients]:
-    """x = [e₁ e₂ …]: everything known of an example, side by side. Parts (B, ...) -> (B, n).
+def window(V: Array, *, words: Indices) -> tuple[Array, Gradients]:
+    """x = [v₋C … v₊C]: the vectors of a window's words, side by side (L3, 0:07).
 
-    A window of vectors (B, 2C+1, D) becomes one row of (2C+1)·D numbers (L3, 0:07).
+    V (k, n), words (B, P) -> (B, P·n). A word in several windows gets the sum of its gradients.
     """
+
+    def dV(dX: Array) -> Array:
+        return sum_by_row(words.ravel(), dX.reshape(-1, V.shape[1]), len(V))
+
+    return V.take(words, axis=0).reshape(len(words), -1), (dV,)
+
+
+def concatenate(*parts: Array) -> tuple[Array, Gradients]:
+    """x = [e₁ e₂ …]: everything known of an example, side by side. Parts (B, ...) -> (B, n)."""
     batch = len(parts[0])
     flat = [part.reshape(batch, -1) for part in parts]
     edges = np.cumsum([0] + [part.shape[1] for part in flat])

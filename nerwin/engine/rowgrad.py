@@ -37,18 +37,11 @@ class RowGrad:
 
         rows    (N,) the row of the table that each value belongs to
         starts  (N+1,) if value i belongs to several, rows[starts[i]] … rows[starts[i+1]−1]
-
-        ``table[rows] += values`` would keep only one of the repeated rows. The sum is a
-        product with the sparse matrix that has a one at (distinct row, occurrence).
         """
-        from scipy import sparse  # only training needs it, and it takes a tenth of a second
-
+        if starts is None and (rows[1:] > rows[:-1]).all():
+            return cls(rows, values, n_rows)  # each row once, and in order
         distinct, where = _distinct(rows, n_rows)
-        n = len(values)
-        ones = np.ones(len(where), dtype=values.dtype)
-        starts = np.arange(n + 1) if starts is None else starts
-        collect = sparse.csc_array((ones, where, starts), shape=(len(distinct), n))
-        return cls(distinct, collect @ values, n_rows)
+        return cls(distinct, sum_by_row(where, values, len(distinct), starts), n_rows)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -70,6 +63,22 @@ class RowGrad:
         return self.dense() + other
 
     __radd__ = __add__
+
+
+def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None = None) -> Array:
+    """(n_rows, D): in each row, the sum of the values (N, D) that belong to it; see ``scatter``.
+
+    ``table[rows] += values`` would keep only one of the repeated rows. The sum is a product with
+    the sparse matrix that has a one at (row, value).
+    """
+    from scipy import sparse  # only training needs it, and it takes a tenth of a second
+
+    n = len(values)
+    ones = np.ones(len(rows), dtype=values.dtype)
+    starts = np.arange(n + 1) if starts is None else starts
+    collect = sparse.csc_array((ones, rows, starts), shape=(n_rows, n))
+    summed: Array = collect @ values
+    return summed
 
 
 def _distinct(rows: Indices, n_rows: int) -> tuple[Indices, Indices]:

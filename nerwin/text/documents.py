@@ -8,12 +8,11 @@ document, its topic.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from nerwin.text.tags import Indices
+from nerwin.text.tokens import Tokens
 
 FLAGS = 3
 
@@ -26,8 +25,8 @@ def width(dimensions: int) -> int:
 class DocumentFeatures:
     """(N, 3 + 3 D): three flags, left context, right context, topic.
 
-    words      N tokens
-    vectors    (N, D) their vectors
+    tokens     N of them
+    vectors    (W, D) the vectors of their different words
     starts     (S+1,) the number of each sentence's first token, then N
     documents  (T+1,) the number of each document's first sentence, then S; none is empty
     Contexts are zero for words that are not capitalised, and where there is no other occurrence.
@@ -38,12 +37,12 @@ class DocumentFeatures:
 
     def __init__(
         self,
-        words: Sequence[str],
+        tokens: Tokens,
         vectors: NDArray[np.float32],
         starts: Indices,
         documents: Indices,
     ) -> None:
-        N, D = vectors.shape
+        N, D = len(tokens), vectors.shape[1]
         self._flags = np.zeros((N, FLAGS), np.float32)
         self._context = np.zeros(N, np.int32)
         self._contexts = np.zeros((1, 2 * D), np.float32)
@@ -52,14 +51,13 @@ class DocumentFeatures:
         self._topics = np.zeros((0, D), np.float32)
         if not N:
             return
-        same = same_words(words, starts, documents)
+        words = tokens.numbers
+        same = same_words(tokens, starts, documents)
         times = np.bincount(same)
         first = np.zeros(N + 1, bool)
         first[starts] = True
-        number = {word: i for i, word in enumerate(dict.fromkeys(words))}
-        spelling = np.fromiter(map(number.__getitem__, words), np.intp, N)
-        is_lower = np.array([word.islower() for word in number])[spelling]
-        capital = np.array([word[:1].isupper() for word in number])[spelling]
+        is_lower = tokens.each(str.islower, bool)
+        capital = tokens.each(lambda word: word[:1].isupper(), bool)
         self._flags[:, 0] = np.bincount(same, is_lower)[same] > 0
         self._flags[:, 1] = np.bincount(same, capital & ~first[:-1])[same] > 0
         self._flags[:, 2] = times[same] > 1
@@ -69,8 +67,8 @@ class DocumentFeatures:
         _, group = np.unique(same[asked], return_inverse=True)
         beside = np.zeros((len(asked), 2 * D), np.float32)
         left, right = ~first[asked], ~first[asked + 1]  # whether there is a word on that side
-        beside[left, :D] = vectors[asked[left] - 1]
-        beside[right, D:] = vectors[asked[right] + 1]
+        beside[left, :D] = vectors[words[asked[left] - 1]]
+        beside[right, D:] = vectors[words[asked[right] + 1]]
         kept = np.flatnonzero(capital[asked])
         self._context[asked[kept]] = np.arange(1, 1 + len(kept))
         self._contexts = np.zeros((1 + len(kept), 2 * D), np.float32)
@@ -78,7 +76,7 @@ class DocumentFeatures:
         elsewhere += _sums(beside, group)[group[kept]]
         elsewhere -= beside[kept]
         elsewhere /= (times[same[asked[kept]]] - 1)[:, None]
-        self._topics = np.add.reduceat(vectors, opens[:-1], axis=0)
+        self._topics = np.add.reduceat(vectors[words], opens[:-1], axis=0)
         self._topics /= np.diff(opens)[:, None]
 
     def __len__(self) -> int:
@@ -104,11 +102,10 @@ class DocumentFeatures:
         return Z
 
 
-def same_words(words: Sequence[str], starts: Indices, documents: Indices) -> Indices:
+def same_words(tokens: Tokens, starts: Indices, documents: Indices) -> Indices:
     """(N,) equal numbers for equal words of one document, lower case or not; letters as above."""
     lower: dict[str, int] = {}
-    number = {word: lower.setdefault(word.lower(), len(lower)) for word in dict.fromkeys(words)}
-    lower_of = np.fromiter(map(number.__getitem__, words), np.intp, len(words))
+    lower_of = tokens.each(lambda word: lower.setdefault(word.lower(), len(lower)), np.intp)
     document = np.repeat(np.arange(len(documents) - 1), np.diff(starts[documents]))
     same: Indices = np.unique(document * len(lower) + lower_of, return_inverse=True)[1]
     return same

@@ -19,6 +19,7 @@ from nerwin.errors import DataError
 from nerwin.text.files import open_binary, read_lines
 from nerwin.text.tags import BEGIN, END, INSIDE, SINGLE, Indices, Spans
 from nerwin.text.tokenizer import split_words
+from nerwin.text.tokens import Tokens
 from nerwin.text.vocabulary import SPECIAL
 
 Entry = tuple[str, ...]
@@ -104,13 +105,15 @@ class Gazetteers:
 
     tables  name of a table -> the lists whose columns have their rows in it. Each list has
             ``ROWS`` of them, after the special ones: for no match, and for B, I, E and S
+
+    ``no_match`` (L,) is the row of each column where nothing matches.
     """
 
     def __init__(self, tables: Mapping[str, Sequence[EntityList]] | None = None) -> None:
         self.tables = {name: list(lists) for name, lists in (tables or {}).items()}
         lists = [one for several in self.tables.values() for one in several]
         places = [i for several in self.tables.values() for i in range(len(several))]
-        self._first_row = len(SPECIAL) + ROWS * np.array(places, np.int32)
+        self.no_match = len(SPECIAL) + ROWS * np.array(places, np.int32)
         entries = [entry for one in lists for entry in one.entries]
         distinct = dict.fromkeys(chain.from_iterable(entries))
         self._number = {word: i for i, word in enumerate(distinct, 1)}  # 0 is for all other words
@@ -144,16 +147,16 @@ class Gazetteers:
         self._only[which, node] = [only for one in lists for only in one.entries.values()]
         self._ends = (self._only != _NO_ENTRY).any(axis=0)
 
-    def rows(self, tokens: Sequence[str], starts: Indices, own: Indices | None = None) -> Indices:
-        """Where each token stands in a match of each list, (N, L) int32: a row of its table.
+    def rows(self, tokens: Tokens, starts: Indices, own: Indices | None = None) -> Indices:
+        """Where each token stands in a match of each list, (N, L) int32: a row of its table, of
+        which ``no_match`` has those of tokens in none.
 
         starts  (S+1,) the number of each sentence's first token, then N
         own     (S,) the number of each sentence's document, if these are training data: entities
                 that only the sentence's own document has are then not in the lists
         """
         rows = np.zeros((len(tokens), len(self._only)), np.int32)
-        number = {token: self._number.get(token.lower(), 0) for token in set(tokens)}
-        words = np.fromiter(map(number.__getitem__, tokens), np.int64, len(tokens))
+        words = tokens.each(lambda word: self._number.get(word.lower(), 0), np.int64)
         longest = self._longest(words, starts, own)
         for row, length in zip(rows.T, longest, strict=True):
             start = np.flatnonzero(length)
@@ -165,7 +168,7 @@ class Gazetteers:
             row[start] = BEGIN
             row[end - 1] = END
             row[start[size == 1]] = SINGLE
-        rows += self._first_row
+        rows += self.no_match
         return rows
 
     def _longest(self, words: Indices, starts: Indices, own: Indices | None) -> Indices:

@@ -9,9 +9,10 @@ from itertools import islice
 import numpy as np
 
 from nerwin.text.features import FEATURES
-from nerwin.text.gazetteers import EntityList, Gazetteers
+from nerwin.text.gazetteers import ROWS, EntityList, Gazetteers
 from nerwin.text.ngrams import Bags, ngram_rows
 from nerwin.text.tags import Indices
+from nerwin.text.tokens import Tokens
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
 _CACHED = 1 << 16  # distinct tokens remembered: a long stream must not grow the memory
@@ -23,9 +24,9 @@ class Lexicon:
     vocabulary  words with vectors; the first column
     values      feature -> its values in order of their rows, from row 2 on
     clusters    name -> (V,) the cluster's row of each row of the vocabulary
-    lists       name -> lists of entities; what matches them depends on the sentence, so ``rows``
-                leaves their columns to ``Gazetteers``
-    buckets     of the n-grams, 0 if there are none; ``bags`` has the last column
+    lists       name -> lists of entities, see ``Gazetteers``; what matches them depends on the
+                sentence
+    buckets     of the n-grams, 0 if there are none; the rows in their column are numbers of bags
 
     ``tables`` has each table's columns.
     """
@@ -44,10 +45,10 @@ class Lexicon:
         self.gazetteers = Gazetteers(lists)
         self.buckets = buckets
         columns = ["E", *(f"E_{name}" for name in (*self.values, *self.clusters))]
+        columns += ["E_ngrams"] * (buckets > 0)
         columns += [
             f"E_{name}" for name, several in self.gazetteers.tables.items() for _ in several
         ]
-        columns += ["E_ngrams"] * (buckets > 0)
         self.tables = {
             name: slice(columns.index(name), columns.index(name) + columns.count(name))
             for name in columns
@@ -63,41 +64,53 @@ class Lexicon:
     def _forget(self) -> None:
         self._number: dict[str, int] = defaultdict()
         self._number.default_factory = self._number.__len__  # a new token gets the next number
-        self._rows = np.empty((0, self._columns), np.int32)
+        self._rows = np.repeat(np.array([[UNKNOWN], [PADDING]], np.int32), self._columns, axis=1)
         self._bags = Bags.of([np.array([row]) for row in (UNKNOWN, PADDING)])
 
-    def rows(self, tokens: Sequence[str]) -> tuple[Indices, Indices]:
-        """The rows of many tokens in every table but those of lists and n-grams, (N, F) int32, and
-        numbers (N,) that are equal for tokens that are equal in all tables but those of lists.
-        """
-        numbers = self._numbers(tokens)  # first: it may renew the rows
-        rows = self._rows[numbers]
-        return rows, numbers if rows.shape[1] > 1 or self.buckets else rows[:, 0]
+    def rows(
+        self, tokens: Tokens, starts: Indices, own: Indices | None = None
+    ) -> tuple[Indices, Indices]:
+        """A number for each token, (N,), equal for tokens that are equal in all tables, and the row
+        of each number in every table, (W, F) int32; ``SPECIAL`` are the first.
 
-    def bags(self, tokens: Sequence[str]) -> tuple[Indices, Bags]:
-        """The number of each token's bag of n-grams, (N,), and the bags: those of the special rows,
-        then one for each distinct token.
+        starts, own  as in ``Gazetteers.rows``
         """
-        numbers = self._numbers(tokens)
-        present = np.zeros(len(self._number), bool)
-        present[numbers] = True
-        place = len(SPECIAL) - 1 + np.cumsum(present)
-        own = len(SPECIAL) + np.flatnonzero(present)
-        return place[numbers], self._bags[np.append((UNKNOWN, PADDING), own)]
+        remembered = self._remembered(tokens)
+        rows, numbers = self._rows[remembered], len(SPECIAL) + tokens.numbers
+        if self.buckets:
+            rows = np.column_stack((rows, np.arange(len(rows), dtype=np.int32)))
+        if self.gazetteers.tables:
+            found = self.gazetteers.rows(tokens, starts, own)
+            return _beside(found, self.gazetteers.no_match, numbers, rows)
+        if rows.shape[1] == 1:  # words that are written in several ways have one vector
+            rows, number = np.unique(rows, return_inverse=True)
+            return number.ravel()[numbers], rows[:, None]
+        return numbers, rows
 
-    def _numbers(self, tokens: Sequence[str]) -> Indices:
-        """The numbers under which the tokens are remembered, until the next call."""
+    def words(self, tokens: Tokens) -> Indices:
+        """The row of each different token among the word vectors, (W,)."""
+        remembered = self._remembered(tokens)[len(SPECIAL) :]
+        return self._rows[remembered, 0]
+
+    def bags(self, tokens: Tokens) -> Bags:
+        """The bags of n-grams of the special words, and of each different token."""
+        remembered = self._remembered(tokens)
+        return self._bags[remembered]
+
+    def _remembered(self, tokens: Tokens) -> Indices:
+        """Where the rows of the special words and of different tokens are, until the next call."""
         if len(self._number) > _CACHED:
             self._forget()
         known = self._number
         before = len(known)
-        numbers = np.fromiter(map(known.__getitem__, tokens), np.intp, len(tokens))
+        words = tokens.words
+        numbers = np.fromiter(map(known.__getitem__, words), np.intp, len(words))
         new = list(islice(reversed(known), len(known) - before))[::-1]
         if new:
             self._rows = np.concatenate((self._rows, self._find(new)))
             if self.buckets:
                 self._bags += Bags.of([ngram_rows(token, self.buckets) for token in new])
-        return numbers
+        return np.append((UNKNOWN, PADDING), len(SPECIAL) + numbers)
 
     def _find(self, tokens: list[str]) -> Indices:
         words = self.vocabulary.rows(tokens)
@@ -106,3 +119,24 @@ class Lexicon:
             columns.append(np.array([row.get(feature(token), UNKNOWN) for token in tokens]))
         columns += [rows[words] for rows in self.clusters.values()]
         return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _beside(
+    found: Indices, no_match: Indices, numbers: Indices, rows: Indices
+) -> tuple[Indices, Indices]:
+    """Numbers (N,) and rows (W, F) with more columns, found for each token (N, L): what matches
+    nothing keeps its number, for all else there are new ones.
+    """
+    some = np.flatnonzero((found != no_match).any(axis=1))
+    new = numbers[some]
+    for column in (found - no_match)[some].T:
+        new = np.unique(new * ROWS + column, return_inverse=True)[1]
+    _, first = np.unique(new, return_index=True)
+    first = some[first]
+    beside = np.tile(no_match, (len(rows), 1))
+    beside[PADDING] = PADDING
+    plain = np.concatenate((rows, beside), axis=1)
+    matched = np.concatenate((rows[numbers[first]], found[first]), axis=1)
+    numbers = numbers.copy()
+    numbers[some] = len(rows) + new
+    return numbers, np.concatenate((plain, matched), dtype=np.int32)

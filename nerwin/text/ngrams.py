@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 
 from nerwin.text.tags import Indices
+from nerwin.text.tokens import runs
 from nerwin.text.vocabulary import SPECIAL
 
 BUCKETS = 10_000  # rows that n-grams share
@@ -38,9 +39,7 @@ class Bags:
 
     def __getitem__(self, which: Indices) -> Bags:
         """Some of the bags, (k,) of their numbers."""
-        sizes = np.diff(self.starts)[which]
-        starts = np.append(0, np.cumsum(sizes))
-        places = np.arange(starts[-1]) + np.repeat(self.starts[which] - starts[:-1], sizes)
+        places, starts = runs(self.starts, which)
         return Bags(self.rows[places], starts)
 
 

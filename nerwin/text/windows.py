@@ -1,4 +1,4 @@
-"""Sentences -> padded windows of row numbers (CS224N 2021 L3, 0:07)."""
+"""Sentences -> padded windows of words (CS224N 2021 L3, 0:07)."""
 
 from __future__ import annotations
 
@@ -11,48 +11,51 @@ from nerwin.text.tags import Indices
 class Windows:
     """The window of ±C words around every token, made when asked for, never all at once.
 
-    rows    (N, F) the row numbers of every token, one for each table
-    same    (N,) equal numbers for tokens of equal rows
-    starts  (S+1,) the number of each sentence's first token, then N
-    C       words on each side; past a sentence's ends stands ``padding``
-    bags    of n-grams; the last column's numbers are theirs, if there are any
+    numbers  (N,) of the tokens' words
+    rows     (W, F) the row of every word in each table
+    starts   (S+1,) the number of each sentence's first token, then N
+    C        words on each side; past a sentence's ends stands the word ``padding``
+    bags     of n-grams; the last column's numbers are theirs, if there are any
 
-    ``windows[batch]`` is the (B, 2C+1, F) array for the token numbers in ``batch``.
+    ``windows[batch]`` is, for the token numbers in ``batch``, each different word in their windows,
+    (k,), and the windows (B, 2C+1) of places among those.
     """
 
     def __init__(
         self,
+        numbers: Indices,
         rows: Indices,
-        same: Indices,
         starts: Indices,
         C: int,
         padding: int,
         bags: Bags | None = None,
     ) -> None:
         self.bags = bags
+        self.rows = rows
         lengths = np.diff(starts)
         # One run of C paddings between sentences serves the one before and the one after.
-        self._places = np.arange(len(rows)) + C * (np.repeat(np.arange(len(lengths)), lengths) + 1)
-        size = len(rows) + C * (len(lengths) + 1)
-        self._padded = np.full((size, rows.shape[1]), padding, np.int32)
-        self._padded[self._places] = rows
-        self._same = np.full(size, -1)
-        self._same[self._places] = same
+        self._places = np.arange(len(numbers)) + C * (
+            np.repeat(np.arange(len(lengths)), lengths) + 1
+        )
+        self._padded = np.full(len(numbers) + C * (len(lengths) + 1), padding, np.int32)
+        self._padded[self._places] = numbers
         self._offsets = np.arange(-C, C + 1)
+        self._local = np.empty(len(rows), np.intp)  # a word's place in a batch
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, batch: Indices | slice) -> Indices:
-        return self._padded[self._places[batch, None] + self._offsets]
+    def __getitem__(self, batch: Indices | slice) -> tuple[Indices, Indices]:
+        windows = self._padded[self._places[batch, None] + self._offsets]
+        in_order = np.sort(windows, axis=None)
+        changes = np.ones(len(in_order), bool)
+        np.not_equal(in_order[1:], in_order[:-1], out=changes[1:])
+        words = in_order[changes]
+        self._local[words] = np.arange(len(words))
+        return words, self._local[windows]
 
-    def distinct(self, batch: slice) -> tuple[Indices, Indices]:
-        """The rows of each different word in the windows of a run of tokens, (k, F), and windows
-        (B, 2C+1) of their numbers.
-        """
-        places = self._places[batch]
-        first, last = places[0] + self._offsets[0], places[-1] + self._offsets[-1]
-        _, words, numbers = np.unique(
-            self._same[first : last + 1], return_index=True, return_inverse=True
-        )
-        return self._padded[first + words], numbers[places[:, None] - first + self._offsets]
+    def often(self, most: int) -> Indices:
+        """The words that occur more than once, or the most frequent of them."""
+        counts = np.bincount(self._padded)
+        words = np.flatnonzero(counts > 1)
+        return words[np.argsort(-counts[words], kind="stable")[:most]]

@@ -1,0 +1,62 @@
+"""The first layer for many tokens, by way of their words.
+
+W is linear, so W x is a sum over the places of a window. What a word adds at a place is computed
+once for all the windows that have it there: there are far fewer words than windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from nerwin.engine.types import Array, Indices
+from nerwin.text.windows import Windows
+
+_BLOCK = 1 << 11  # tokens whose windows are summed at once
+_KEPT = 1 << 22  # numbers kept of the words that are met most often
+_CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
+
+
+def sums(
+    windows: Windows, vectors: Callable[[Indices], Array], W: Array
+) -> Iterator[tuple[slice, Array]]:
+    """Block after block of tokens, W x for the vectors x of their windows: (B, m).
+
+    vectors  of words (k,), (k, n)
+    W        (P, n, m), by place in the window
+
+    What words add that are met again is kept, for as many as there is room for; all others' is
+    computed for each block.
+    """
+    places, _, m = W.shape
+    often = windows.often(_KEPT // (places * m))
+    number = np.full(len(windows.rows), -1)  # of a word in ``added``
+    number[often] = np.arange(len(often))
+    others = min(len(number) - len(often), _BLOCK + places)
+    added = np.empty((places, len(often) + others, m), W.dtype)
+    if len(often):
+        np.matmul(vectors(often), W, out=added[:, : len(often)])
+    for start in range(0, len(windows), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        words, local = windows[block]
+        rest = words[number[words] < 0]
+        end = len(often) + len(rest)
+        if len(rest):
+            np.matmul(vectors(rest), W, out=added[:, len(often) : end])
+        number[rest] = np.arange(len(often), end)
+        yield block, _summed(number[words][local], added)
+        number[rest] = -1
+
+
+def _summed(words: Indices, added: Array) -> Array:
+    """Z (B, m) = Σ over places of what the word there adds: words (B, P), added (P, k, m)."""
+    Z = np.empty((len(words), added.shape[2]), added.dtype)
+    size = max(1, _CACHED // Z.shape[1])
+    buffer = np.empty((min(size, len(Z)), Z.shape[1]), Z.dtype)
+    for start in range(0, len(Z), size):
+        part, here = Z[start : start + size], words[start : start + size].T
+        np.take(added[0], here[0], axis=0, out=part, mode="clip")
+        for place in range(1, len(added)):
+            part += np.take(added[place], here[place], axis=0, out=buffer[: len(part)], mode="clip")
+    return Z
