@@ -64,7 +64,9 @@ class DocumentFeatures:
 
         # Of the words that occur again, those that are capitalised at least once.
         asked = np.flatnonzero((times > 1)[same] & (np.bincount(same, capital) > 0)[same])
-        _, group = np.unique(same[asked], return_inverse=True)
+        present = np.zeros(len(times), bool)
+        present[same[asked]] = True
+        group = (np.cumsum(present) - 1)[same[asked]]
         beside = np.zeros((len(asked), 2 * D), np.float32)
         left, right = ~first[asked], ~first[asked + 1]  # whether there is a word on that side
         beside[left, :D] = vectors[words[asked[left] - 1]]
@@ -106,6 +108,8 @@ def same_words(tokens: Tokens, starts: Indices, documents: Indices) -> Indices:
     """(N,) equal numbers for equal words of one document, lower case or not; letters as above."""
     lower: dict[str, int] = {}
     lower_of = tokens.each(lambda word: lower.setdefault(word.lower(), len(lower)), np.intp)
+    if len(documents) == 2:
+        return lower_of
     document = np.repeat(np.arange(len(documents) - 1), np.diff(starts[documents]))
     same: Indices = np.unique(document * len(lower) + lower_of, return_inverse=True)[1]
     return same
