@@ -103,7 +103,7 @@ def _client(address: str, workers: int) -> Iterator[Client]:
             cluster = LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address=":0",  # 8787 may be another's
                 silence_logs=logging.CRITICAL,
             )
             client = Client(stack.enter_context(cluster))
@@ -169,7 +169,10 @@ def make_part(part: Part, task: Task, path: str, folder: str, strict: bool) -> D
     told = hashlib.sha256()
     size = lines = records = skipped = 0
     wrong: list[tuple[int, str]] = []
-    with unreadable(path), _opened(path, part) as file, replaced(fs, f"{root}/{part.name}") as sink:
+    with contextlib.ExitStack() as stack:
+        with unreadable(path):
+            file = stack.enter_context(_opened(path, part))
+        sink = stack.enter_context(replaced(fs, f"{root}/{part.name}"))
         for piece in cut(file, name, reading, part.start, wait=True):
             found = task(0, piece)
             for error in found.wrong:

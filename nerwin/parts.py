@@ -205,9 +205,11 @@ def replaced(fs: Any, path: str) -> Iterator[BinaryIO]:
         with fs.open(partial, "wb") as file:
             yield file
         fs.mv(partial, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             fs.rm(partial)
+        if isinstance(error, OSError):
+            error.filename = path
         raise
 
 

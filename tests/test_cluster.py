@@ -250,6 +250,17 @@ def test_urls_are_read_and_written(trained: Path, tmp_path: Path, address: Addre
         assert parts(tmp_path / out).startswith(b"Paris\t")
 
 
+def test_a_full_disk_is_told_in_one_line(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Paris Hilton flew to Paris.\n" * 100_000)
+    run = f"{' '.join(NERWIN)} {trained} a.txt -o out --cluster local -j 1"
+    done = subprocess.run(  # no file may have more than some MB
+        f"ulimit -f 3000; {run}", shell=True, cwd=tmp_path, stderr=subprocess.PIPE, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"Error: {tmp_path}/out/part-00000.conll: File too large\n"
+    assert os.listdir(tmp_path / "out") == ["manifest.json"]
+
+
 def test_what_a_store_raises_is_told_in_one_line(trained: Path) -> None:
     import fsspec
 

@@ -11,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -24,6 +25,7 @@ from nerwin import pieces
 from nerwin.cli import main
 from nerwin.errors import DataError
 from nerwin.formats import FORMATS
+from nerwin.modeldir import load_model
 from nerwin.resources import shipped
 from nerwin.text.corpus import read_corpus
 from nerwin.text.files import byte_blocks
@@ -249,6 +251,18 @@ def test_it_ends_quietly_when_its_reader_has_had_enough(trained: Path, tmp_path:
     command = f"{sys.executable} -m nerwin predict {trained} {text} -j 2 | head -n 2"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert (len(done.stdout.splitlines()), done.stderr) == (2, "")
+
+
+def test_what_was_read_before_does_not_show_in_the_scores(rich: Path) -> None:
+    corpus = read_corpus(shipped("data/demo/train.conll"))
+    texts = [corpus.words[i : i + 700] for i in range(0, 7000, 700)]
+
+    def scores(order: Iterable[int]) -> dict[int, bytes]:
+        model = load_model(rich)
+        ends = np.array([0, 700]), np.array([0, 1])
+        return {i: model.scores(texts[i], *ends).tobytes() for i in order}
+
+    assert scores(range(10)) == scores(reversed(range(10)))
 
 
 def test_no_more_is_held_than_a_few_pieces() -> None:
