@@ -85,7 +85,7 @@ def predict(
 
 def predict_block(model: Model | Ensemble, records: list[Record], source: str = "") -> Block:
     """Find the entities of one batch of records."""
-    tokens = Tokens.of([word for record in records for word in record.words])
+    tokens = Tokens.of(list(chain.from_iterable(record.words for record in records)))
     bounds = np.cumsum([0, *(len(record.words) for record in records)])
     sentences = [record.sentences for record in records]
     counts = np.fromiter(map(len, sentences), np.intp, len(records)) - 1

@@ -74,10 +74,9 @@ def text_record(text: str, fields: str = "") -> Record:
     return Record(text, *split_words(text), fields=fields)
 
 
-def tokens_record(words: list[str], text: str | None = None) -> Record:
-    """Tokens as a record, one sentence; its text, unless given, has a space between them."""
-    text = " ".join(words) if text is None else text
-    return Record(text, words, [0, len(words)] if words else [0])
+def tokens_record(words: list[str]) -> Record:
+    """Tokens as a record, one sentence; its text has a space between them."""
+    return Record(" ".join(words), words, [0, len(words)] if words else [0])
 
 
 # --- a record a line, or a paragraph --------------------------------------------------------
@@ -151,7 +150,7 @@ def _tokenized_record(line: str) -> Record:
     words = line.split(" ")
     if "" in words or "\t" in line:
         words = _FIELD.findall(line)
-    return tokens_record(words, line)
+    return Record(line, words, [0, len(words)] if words else [0])
 
 
 def _json_record(line: str, path: str, number: int, reading: Reading) -> Record:
