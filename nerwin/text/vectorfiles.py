@@ -68,7 +68,7 @@ def _read_text(path: Path) -> tuple[list[str], NDArray[np.float32]]:
 
 
 def _to_binary(path: Path, layout: _Layout, target: Path) -> None:
-    """Write the usable lines in word2vec's binary format, which gensim reads ten times as fast as
+    """Write the usable lines in word2vec's binary format, which gensim reads eight times as fast as
     its text. Raises DataError for a line without numbers.
     """
     with target.open("wb") as file:
