@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -50,6 +51,7 @@ MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
 VERSION = 2
 _TEXTS = ("words.txt", "features.json", "gazetteers.json")
+_CHECKPOINT = re.compile(r"(fold-\d+-)?epoch-\d+")
 _FILES = (*_TEXTS, "index.npy", "untouched.npy", "pretrained.npy", "metrics.json*")
 
 
@@ -122,12 +124,9 @@ def check_replaceable(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a run's files, and its folder if nothing else is in it."""
-    checkpoints = ["epoch-1", "fold-1-epoch-1"]  # half-written, if there is no manifest
-    with contextlib.suppress(ConfigError, DataError):
-        manifest = read_manifest(folder)
-        checkpoints = [*manifest.checkpoints, *(fold["folder"] for fold in manifest.folds)]
-    for checkpoint in checkpoints:
-        shutil.rmtree(folder / checkpoint, ignore_errors=True)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _CHECKPOINT.fullmatch(path.name):  # the manifest may be damaged, or of another format
+            shutil.rmtree(path, ignore_errors=True)
     # The manifest last: as long as it is there, the rest is known to be a run's.
     for pattern in ("cluster*.npy", *_FILES, f"{MANIFEST}.partial", MANIFEST):
         for path in folder.glob(pattern):

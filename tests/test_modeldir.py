@@ -91,7 +91,7 @@ def test_predicting_makes_no_list_of_the_words(
     assert isinstance(tagger.model.lexicon.vocabulary.index, np.memmap)
     assert tagger("Paris Hilton flew to Paris.").entities
     with pytest.raises(AssertionError):
-        tagger.vectors  # noqa: B018
+        tagger.vectors  # noqa: B018  # it is made when asked for
 
 
 def test_a_folder_without_an_index_says_so(copy: Path) -> None:
@@ -111,11 +111,18 @@ def test_a_changed_number_is_found(copy: Path) -> None:
         modeldir.load_model(copy)
 
 
-def test_a_folder_from_the_future_says_so(copy: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "remedy"), [(99, "update nerwin"), (1, "train the model again")]
+)
+def test_a_folder_of_another_format_says_so_and_can_be_removed(
+    copy: Path, version: int, remedy: str
+) -> None:
     manifest = json.loads((copy / "manifest.json").read_text())
-    (copy / "manifest.json").write_text(json.dumps(manifest | {"version": 99}))
-    with pytest.raises(DataError, match="update nerwin"):
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
+    with pytest.raises(DataError, match=remedy):
         modeldir.load_model(copy)
+    modeldir.remove(copy)
+    assert not copy.exists()
 
 
 def test_what_is_no_run_is_told(tmp_path: Path) -> None:

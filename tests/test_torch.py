@@ -15,8 +15,8 @@ from nerwin.text.vectors import load_vectors
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
-from agreement import TOLERANCES, agreement  # noqa: E402
-from problem import lecture  # noqa: E402
+from agreement import TOLERANCES, agreement  # noqa: E402  # it imports PyTorch
+from problem import lecture  # noqa: E402  # as above
 
 STEPS = 250  # more than one epoch
 
