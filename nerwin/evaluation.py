@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from nerwin.ensemble import Ensemble
 from nerwin.gold import Gold
 from nerwin.model import Model
 from nerwin.text.tags import Spans, write_tags
+
+_TOKENS = 1 << 14  # of documents that are scored at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +88,17 @@ def evaluate(model: Model | Ensemble, gold: Gold) -> Scores:
 
 
 def scores_of(model: Model | Ensemble, gold: Gold) -> Array:
-    """S (N, K): the score of each label for the tokens of a gold file."""
+    """S (N, K): the score of each label for the tokens of a gold file, some documents at a time."""
+    S = np.empty((len(gold.words), len(model.labels)), np.float32)
+    opens = gold.starts[gold.documents]
+    _, first = np.unique(opens[:-1] // _TOKENS, return_index=True)
     with one_thread():
-        return model.scores(gold.words, gold.starts, gold.documents)
+        for i, j in pairwise([*first.tolist(), len(opens) - 1]):
+            documents = gold.documents[i : j + 1]
+            starts = gold.starts[documents[0] : documents[-1] + 1]
+            words = slice(opens[i], opens[j])
+            S[words] = model.scores(gold.words[words], starts - opens[i], documents - documents[0])
+    return S
 
 
 def measure(model: Model | Ensemble, gold: Gold, S: Array) -> Scores:

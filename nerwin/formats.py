@@ -31,10 +31,10 @@ def write_conll(blocks: Iterable[Block]) -> Iterator[tuple[str]]:
         lines = [outside[i] for i in numbers]
         entities = zip(spans.start.tolist(), spans.end.tolist(), spans.type.tolist(), strict=True)
         for start, end, kind in entities:
-            for i in range(start, end):
-                tag = f"{'I' if i > start else 'B'}-{spans.types[kind]}"
-                lines[i] = f"{words[numbers[i]]}\t{tag}\n"
-        for last in block.starts[1:]:
+            lines[start] = f"{words[numbers[start]]}\tB-{spans.types[kind]}\n"
+            for i in range(start + 1, end):
+                lines[i] = f"{words[numbers[i]]}\tI-{spans.types[kind]}\n"
+        for last in block.starts[1:].tolist():
             lines[last - 1] += "\n"
         yield ("".join(lines),)
 

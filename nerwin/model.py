@@ -211,11 +211,8 @@ class Model:
         n = len(W) - dense.width
         by_place = W[:n].reshape(2 * self.options.window + 1, -1, W.shape[1])
         nodes = {name: constant(value) for name, value in parameters.items()}
-
-        def vectors(words: Indices) -> Array:
-            return self._vectors(parameters, windows.rows[words], windows.bags)
-
-        for block, summed in sums(windows, vectors, by_place):
+        V = self._vectors(parameters, windows.rows, windows.bags)
+        for block, summed in sums(windows, V, by_place):
             Z = np.add(summed, b, out=summed)
             if dense.width:
                 Z += dense.times(block, W[n:])

@@ -6,7 +6,7 @@ once for all the windows that have it there: there are far fewer words than wind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,13 +18,11 @@ _KEPT = 1 << 22  # numbers kept of the words that are met most often
 _CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 
 
-def sums(
-    windows: Windows, vectors: Callable[[Indices], Array], W: Array
-) -> Iterator[tuple[slice, Array]]:
+def sums(windows: Windows, V: Array, W: Array) -> Iterator[tuple[slice, Array]]:
     """Block after block of tokens, W x for the vectors x of their windows: (B, m).
 
-    vectors  of words (k,), (k, n)
-    W        (P, n, m), by place in the window
+    V  (k, n) of the words in ``windows.rows``
+    W  (P, n, m), by place in the window
 
     What words add that are met again is kept, for as many as there is room for; all others' is
     computed for each block.
@@ -36,27 +34,30 @@ def sums(
     others = min(len(number) - len(often), _BLOCK + places)
     added = np.empty((places, len(often) + others, m), W.dtype)
     if len(often):
-        np.matmul(vectors(often), W, out=added[:, : len(often)])
+        np.matmul(V.take(often, axis=0), W, out=added[:, : len(often)])
     for start in range(0, len(windows), _BLOCK):
         block = slice(start, start + _BLOCK)
-        words, local = windows[block]
-        rest = words[number[words] < 0]
+        line, at = windows.line(block)
+        rest = np.unique(line[number[line] < 0])
         end = len(often) + len(rest)
         if len(rest):
-            np.matmul(vectors(rest), W, out=added[:, len(often) : end])
+            np.matmul(V.take(rest, axis=0), W, out=added[:, len(often) : end])
         number[rest] = np.arange(len(often), end)
-        yield block, _summed(number[words][local], added)
+        yield block, _summed(number[line], at, added)
         number[rest] = -1
 
 
-def _summed(words: Indices, added: Array) -> Array:
-    """Z (B, m) = Σ over places of what the word there adds: words (B, P), added (P, k, m)."""
-    Z = np.empty((len(words), added.shape[2]), added.dtype)
+def _summed(line: Indices, at: Indices, added: Array) -> Array:
+    """Z (B, m) = Σ over places of what the word there adds, words line[at] … line[at + P − 1]:
+    at (B,), added (P, k, m).
+    """
+    Z = np.empty((len(at), added.shape[2]), added.dtype)
     size = max(1, _CACHED // Z.shape[1])
     buffer = np.empty((min(size, len(Z)), Z.shape[1]), Z.dtype)
     for start in range(0, len(Z), size):
-        part, here = Z[start : start + size], words[start : start + size].T
-        np.take(added[0], here[0], axis=0, out=part, mode="clip")
+        part, here = Z[start : start + size], at[start : start + size]
+        np.take(added[0], line[here], axis=0, out=part, mode="clip")
         for place in range(1, len(added)):
-            part += np.take(added[place], here[place], axis=0, out=buffer[: len(part)], mode="clip")
+            words = line[here + place]
+            part += np.take(added[place], words, axis=0, out=buffer[: len(part)], mode="clip")
     return Z

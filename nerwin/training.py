@@ -244,6 +244,7 @@ class Run:
         """Tune the best epoch on dev, measure it on dev and test before and after, and write
         metrics.json; its contents.
         """
+        self._descent = None  # nothing more is trained, and it takes memory
         trained = (
             self.model
             if self.best_epoch == self.last_epoch

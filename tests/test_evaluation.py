@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nerwin import evaluation
 from nerwin.config import ModelOptions
 from nerwin.decoding import Decoded, Labels
-from nerwin.evaluation import Counts, Scores, evaluate, keep_types, score
-from nerwin.gold import Gold
+from nerwin.evaluation import Counts, Scores, evaluate, keep_types, score, scores_of
+from nerwin.gold import Gold, read_gold
+from nerwin.modeldir import load_model, read_manifest
 from nerwin.text.tags import Spans, detect_scheme, read_tags, without_bilou
 
 TAGS = ["O", *(f"{prefix}-{kind}" for prefix in "BIES" for kind in ("PER", "LOC", "ORG"))]
@@ -126,7 +129,8 @@ def oracle(kinds: list[int], types: tuple[str, ...], chosen: tuple[str, ...] = (
     return SimpleNamespace(
         options=ModelOptions(types=chosen),
         types=types,
-        scores=lambda words, starts, documents: None,
+        labels=labels,
+        scores=lambda words, starts, documents: 0,  # decode knows without
         decode=decode,
     )
 
@@ -158,3 +162,16 @@ def test_gold_types_that_a_model_was_not_made_for_count_unless_it_chose_its_type
     chosen = evaluate(oracle(perfect, ("LOC",), ("LOC",)), gold)
     assert (numbers(chosen.overall), chosen.accuracy) == ((1, 1, 1), 1)
     assert set(chosen.types) == {"LOC"}
+
+
+@pytest.mark.parametrize("tokens", [1, 100, 1 << 14])
+def test_scores_are_the_same_however_many_documents_are_scored_at_once(rich, monkeypatch, tokens):
+    model, config = load_model(rich), read_manifest(rich).config
+    gold = read_gold(config.data.dev, config.data)
+    sentences = len(gold.starts) - 1
+    gold = replace(gold, documents=np.append(np.arange(0, sentences, 7), sentences))
+    monkeypatch.setattr(evaluation, "_TOKENS", tokens)
+    expected = model.scores(gold.words, gold.starts, gold.documents)
+    np.testing.assert_allclose(scores_of(model, gold), expected, atol=1e-4)
+    other = model.scores(gold.words, gold.starts, gold.alone().documents)
+    assert np.abs(other - expected).max() > 0.1

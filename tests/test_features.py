@@ -111,7 +111,8 @@ def test_what_a_list_tells_parts_equal_words():
     lexicon = Lexicon(Vocabulary.of(["york"]), lists=lists, buckets=9)
     tokens = Tokens.of(["new", "york", "york", "x", "york"])
     numbers, rows = lexicon.rows(tokens, np.array([0, 5]))
-    matches = lexicon.gazetteers.rows(tokens, np.array([0, 5]))
+    known = lexicon.gazetteers
+    matches = known.rows(known.numbers(tokens), np.array([0, 5]))
     assert rows[numbers][:, lexicon.tables["E_lists"]].tolist() == matches.tolist()
     assert rows[numbers, 0].tolist() == [0, 2, 2, 0, 2]
     assert rows[numbers, 1].tolist() == [2, 3, 3, 4, 3]  # of their bags

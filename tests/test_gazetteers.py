@@ -18,7 +18,6 @@ from nerwin.errors import ConfigError, DataError
 from nerwin.modeldir import load_model, read_manifest
 from nerwin.text.gazetteers import ANY, EntityList, Gazetteers, read_list, training_lists
 from nerwin.text.tags import read_tags
-from nerwin.text.tokens import Tokens
 from nerwin.training import Run
 
 MARKS = ".BIES"  # rows 2 to 6 for the first list of a table, and so on
@@ -34,9 +33,8 @@ def marks(lists, *sentences, own=None):
     tokens = [token for sentence in sentences for token in sentence.split()]
     starts = np.cumsum([0] + [len(sentence.split()) for sentence in sentences])
     tables = {"some": lists[:1], "others": lists[1:]}
-    rows = Gazetteers(tables).rows(
-        Tokens.of(tokens), starts, None if own is None else np.array(own)
-    )
+    known = Gazetteers(tables)
+    rows = known.rows(known.numbers(tokens), starts, None if own is None else np.array(own))
     assert rows.shape == (len(tokens), len(lists))
     assert rows.dtype == np.int32
     first = [2, *range(2, 5 * len(lists), 5)]  # the second list is the first of its table
@@ -71,7 +69,8 @@ def test_lists_do_not_see_each_other():
 
 
 def test_without_lists_there_is_no_column():
-    assert Gazetteers().rows(Tokens.of(["a"]), np.array([0, 1])).shape == (1, 0)
+    known = Gazetteers()
+    assert known.rows(known.numbers(["a"]), np.array([0, 1])).shape == (1, 0)
 
 
 def test_an_entry_of_its_own_document_alone_is_as_if_it_were_not_there():

@@ -8,6 +8,7 @@ is a comment.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -58,7 +59,7 @@ def read_corpus(
         for sentence in read_sentences(lines, path, token_column, tag_columns):
             if sentence.opens_document:
                 documents.append(len(starts) - 1)
-            words += sentence.words
+            words += map(sys.intern, sentence.words)  # each different one once
             for column, values in zip(tags, sentence.tags, strict=True):
                 column.extend(values)
             starts.append(len(words))

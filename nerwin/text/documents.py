@@ -8,6 +8,8 @@ document, its topic.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from nerwin.text.tags import Indices
 from nerwin.text.tokens import Tokens
 
 FLAGS = 3
+_FLAGS = np.array(list(product((0, 1), repeat=FLAGS)), np.float32)  # as bits: 000, 001, 010, …
 
 
 def width(dimensions: int) -> int:
@@ -43,7 +46,7 @@ class DocumentFeatures:
         documents: Indices,
     ) -> None:
         N, D = len(tokens), vectors.shape[1]
-        self._flags = np.zeros((N, FLAGS), np.float32)
+        self._flags = np.zeros(N, np.uint8)  # of each token, a row of _FLAGS
         self._context = np.zeros(N, np.int32)
         self._contexts = np.zeros((1, 2 * D), np.float32)
         opens = starts[documents]
@@ -58,27 +61,27 @@ class DocumentFeatures:
         first[starts] = True
         is_lower = tokens.each(str.islower, bool)
         capital = tokens.each(lambda word: word[:1].isupper(), bool)
-        self._flags[:, 0] = np.bincount(same, is_lower)[same] > 0
-        self._flags[:, 1] = np.bincount(same, capital & ~first[:-1])[same] > 0
-        self._flags[:, 2] = times[same] > 1
+        flags = 4 * (np.bincount(same, is_lower) > 0)
+        flags += 2 * (np.bincount(same, capital & ~first[:-1]) > 0)
+        flags += times > 1
+        self._flags = flags.astype(np.uint8)[same]
 
         # Of the words that occur again, those that are capitalised at least once.
         asked = np.flatnonzero((times > 1)[same] & (np.bincount(same, capital) > 0)[same])
         present = np.zeros(len(times), bool)
         present[same[asked]] = True
         group = (np.cumsum(present) - 1)[same[asked]]
-        beside = np.zeros((len(asked), 2 * D), np.float32)
-        left, right = ~first[asked], ~first[asked + 1]  # whether there is a word on that side
-        beside[left, :D] = vectors[words[asked[left] - 1]]
-        beside[right, D:] = vectors[words[asked[right] + 1]]
         kept = np.flatnonzero(capital[asked])
         self._context[asked[kept]] = np.arange(1, 1 + len(kept))
         self._contexts = np.zeros((1 + len(kept), 2 * D), np.float32)
-        elsewhere = self._contexts[1:]
-        elsewhere += _sums(beside, group)[group[kept]]
-        elsewhere -= beside[kept]
-        elsewhere /= (times[same[asked[kept]]] - 1)[:, None]
-        self._topics = np.add.reduceat(vectors[words], opens[:-1], axis=0)
+        others = (times[same[asked[kept]]] - 1)[:, None]
+        for side, at_end in ((-1, first[asked]), (1, first[asked + 1])):
+            beside = vectors.take(words.take(asked + side, mode="clip"), axis=0)
+            beside[at_end] = 0  # there is no word on that side
+            elsewhere = self._contexts[1:, :D] if side < 0 else self._contexts[1:, D:]
+            np.subtract(_sums(beside, group).take(group[kept], axis=0), beside[kept], out=elsewhere)
+            elsewhere /= others
+        self._topics = np.add.reduceat(vectors.take(words, axis=0), opens[:-1], axis=0)
         self._topics /= np.diff(opens)[:, None]
 
     def __len__(self) -> int:
@@ -87,31 +90,33 @@ class DocumentFeatures:
     def __getitem__(self, batch: Indices | slice) -> NDArray[np.float32]:
         contexts = self._contexts[self._context[batch]]
         topics = self._topics[self._document[batch]]
-        return np.concatenate((self._flags[batch], contexts, topics), axis=1)
+        return np.concatenate((_FLAGS[self._flags[batch]], contexts, topics), axis=1)
 
     def times(self, batch: slice, W: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``features[batch] @ W``: a topic is multiplied once for its document, contexts for the
-        words that have one.
+        """``features[batch] @ W``: flags and a topic are multiplied once for its document,
+        contexts for the words that have one.
         """
         flags, contexts, topics = np.split(W, [FLAGS, FLAGS + self._contexts.shape[1]])
         document = self._document[batch]
-        here = slice(document[0], document[-1] + 1)
-        Z = (self._topics[here] @ topics)[document - document[0]]
-        Z += self._flags[batch] @ flags
+        first = document[0]
+        each = (self._topics[first : document[-1] + 1] @ topics)[:, None] + _FLAGS @ flags
+        kinds = (document - first) * len(_FLAGS) + self._flags[batch]
+        Z = each.reshape(-1, W.shape[1]).take(kinds, axis=0)
         context = self._context[batch]
         some = np.flatnonzero(context)
-        Z[some] += self._contexts[context[some]] @ contexts
+        if len(some):  # contexts are in the order of their tokens
+            Z[some] += self._contexts[context[some[0]] : context[some[-1]] + 1] @ contexts
         return Z
 
 
 def same_words(tokens: Tokens, starts: Indices, documents: Indices) -> Indices:
     """(N,) equal numbers for equal words of one document, lower case or not; letters as above."""
-    lower: dict[str, int] = {}
-    lower_of = tokens.each(lambda word: lower.setdefault(word.lower(), len(lower)), np.intp)
+    lower = Tokens.of(list(map(str.lower, tokens.words)))
+    lower_of = lower.numbers[tokens.numbers]
     if len(documents) == 2:
         return lower_of
     document = np.repeat(np.arange(len(documents) - 1), np.diff(starts[documents]))
-    same: Indices = np.unique(document * len(lower) + lower_of, return_inverse=True)[1]
+    same: Indices = np.unique(document * len(lower.words) + lower_of, return_inverse=True)[1]
     return same
 
 
@@ -121,4 +126,4 @@ def _sums(rows: NDArray[np.float32], group: Indices) -> NDArray[np.float32]:
         return rows
     order = np.argsort(group, kind="stable")
     _, begins = np.unique(group[order], return_index=True)
-    return np.add.reduceat(rows[order], begins, axis=0)
+    return np.add.reduceat(rows.take(order, axis=0), begins, axis=0)

@@ -7,7 +7,7 @@ lists are one trie; all tokens walk down it side by side, a step for each word o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,7 +19,6 @@ from nerwin.errors import DataError
 from nerwin.text.files import open_binary, read_lines
 from nerwin.text.tags import BEGIN, END, INSIDE, SINGLE, Indices, Spans
 from nerwin.text.tokenizer import split_words
-from nerwin.text.tokens import Tokens
 from nerwin.text.vocabulary import SPECIAL
 
 Entry = tuple[str, ...]
@@ -147,16 +146,21 @@ class Gazetteers:
         self._only[which, node] = [only for one in lists for only in one.entries.values()]
         self._ends = (self._only != _NO_ENTRY).any(axis=0)
 
-    def rows(self, tokens: Tokens, starts: Indices, own: Indices | None = None) -> Indices:
+    def numbers(self, tokens: Collection[str]) -> Indices:
+        """A number for each word of the lists, and 0 for all others; lower case or not."""
+        lower = map(str.lower, tokens)
+        return np.fromiter((self._number.get(word, 0) for word in lower), np.int64, len(tokens))
+
+    def rows(self, words: Indices, starts: Indices, own: Indices | None = None) -> Indices:
         """Where each token stands in a match of each list, (N, L) int32: a row of its table, of
         which ``no_match`` has those of tokens in none.
 
+        words   (N,) ``numbers`` of the tokens
         starts  (S+1,) the number of each sentence's first token, then N
         own     (S,) the number of each sentence's document, if these are training data: entities
                 that only the sentence's own document has are then not in the lists
         """
-        rows = np.zeros((len(tokens), len(self._only)), np.int32)
-        words = tokens.each(lambda word: self._number.get(word.lower(), 0), np.int64)
+        rows = np.zeros((len(words), len(self._only)), np.int32)
         longest = self._longest(words, starts, own)
         for row, length in zip(rows.T, longest, strict=True):
             start = np.flatnonzero(length)

@@ -66,6 +66,7 @@ class Lexicon:
         self._number.default_factory = self._number.__len__  # a new token gets the next number
         self._rows = np.repeat(np.array([[UNKNOWN], [PADDING]], np.int32), self._columns, axis=1)
         self._bags = Bags.of([np.array([row]) for row in (UNKNOWN, PADDING)])
+        self._listed = np.zeros(len(SPECIAL), np.int64)
 
     def rows(
         self, tokens: Tokens, starts: Indices, own: Indices | None = None
@@ -80,7 +81,8 @@ class Lexicon:
         if self.buckets:
             rows = np.column_stack((rows, np.arange(len(rows), dtype=np.int32)))
         if self.gazetteers.tables:
-            found = self.gazetteers.rows(tokens, starts, own)
+            words = self._listed[remembered[len(SPECIAL) :]][tokens.numbers]
+            found = self.gazetteers.rows(words, starts, own)
             return _beside(found, self.gazetteers.no_match, numbers, rows)
         if rows.shape[1] == 1:  # words that are written in several ways have one vector
             rows, number = np.unique(rows, return_inverse=True)
@@ -110,6 +112,8 @@ class Lexicon:
             self._rows = np.concatenate((self._rows, self._find(new)))
             if self.buckets:
                 self._bags += Bags.of([ngram_rows(token, self.buckets) for token in new])
+            if self.gazetteers.tables:
+                self._listed = np.append(self._listed, self.gazetteers.numbers(new))
         return np.append((UNKNOWN, PADDING), len(SPECIAL) + numbers)
 
     def _find(self, tokens: list[str]) -> Indices:

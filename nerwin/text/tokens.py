@@ -33,6 +33,7 @@ class Tokens(Sequence[str]):
         number: defaultdict[str, int] = defaultdict()
         number.default_factory = number.__len__  # a new token gets the next number
         numbers = np.fromiter(map(number.__getitem__, tokens), np.intp, len(tokens))
+        number.default_factory = None  # it holds the dict, which would wait for the collector
         return cls(list(number), numbers)
 
     def each(self, f: Callable[[str], Any], dtype: Any) -> NDArray[Any]:

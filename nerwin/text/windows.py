@@ -54,6 +54,14 @@ class Windows:
         self._local[words] = np.arange(len(words))
         return words, self._local[windows]
 
+    def line(self, block: slice) -> tuple[Indices, Indices]:
+        """The words of some tokens in a row, with what stands between them and at both ends, and
+        where in that line each token's window starts, (B,).
+        """
+        first = self._places[block] + self._offsets[0]
+        end = first[-1] + len(self._offsets)
+        return self._padded[first[0] : end], first - first[0]
+
     def often(self, most: int) -> Indices:
         """The words that occur more than once, or the most frequent of them."""
         counts = np.bincount(self._padded)
