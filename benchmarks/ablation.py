@@ -25,7 +25,6 @@ OFF: dict[str, dict[str, Any]] = {
     "token features": {
         "features": dict.fromkeys(("capitals", "shape", "prefixes", "suffixes", "cased"), 0)
     },
-    "character n-grams": {"features": {"ngrams": 0}},
     "clusters": {"features": {"clusters": 0}},
     "document features": {"features": {"documents": False}, "training": {"document_dropout": 0}},
     "lists of training entities": {"features": {"train_lists": 0}},
@@ -34,6 +33,7 @@ OFF: dict[str, dict[str, Any]] = {
     },
 }
 OTHERWISE: dict[str, dict[str, Any]] = {
+    "character n-grams": {"features": {"ngrams": 16}},
     "IO instead of BIOES": {"model": {"tags": "IO"}},
     "a logistic scorer for each tag": {"model": {"loss": "logistic"}},
     "a CRF": {"model": {"loss": "crf"}},

@@ -174,10 +174,11 @@ def distribution(S: Array, labels: Labels, starts: Indices, path: tuple[Array, .
 
 
 def to_entities(best: Indices, P: Array, labels: Labels, starts: Indices) -> Decoded:
-    """The entities in labels (N,), scored by P (N, K), the probability of each label."""
+    """The entities in labels (N,), scored by P (n, K), the probability of each label for every word
+    that is not outside.
+    """
     spans = labels.decode(best, starts)
-    p = P[np.arange(len(P)), best]
-    borders = np.stack((spans.start, spans.end), axis=1).ravel()
-    # reduceat takes the lowest between each border and the next; every other one is an entity.
-    lowest = np.minimum.reduceat(np.append(p, 1), borders)[::2] if len(spans) else p[:0]
-    return Decoded(spans, lowest)
+    inside = np.flatnonzero(best)
+    p = P[np.arange(len(P)), best[inside]]
+    first = np.searchsorted(inside, spans.start)
+    return Decoded(spans, np.minimum.reduceat(p, first) if len(spans) else p)

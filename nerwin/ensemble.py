@@ -59,7 +59,7 @@ class Ensemble:
     def decode(self, S: Array, starts: Indices) -> Decoded:
         """The entities that scores S (N, K) mean, with their scores."""
         best = best_labels(S, self.labels, starts)
-        return to_entities(best, np.exp(S), self.labels, starts)
+        return to_entities(best, np.exp(S[best > 0]), self.labels, starts)
 
 
 def check_alike(models: Sequence[Model]) -> None:

@@ -58,15 +58,14 @@ class Dense:
     def __getitem__(self, batch: Indices | slice) -> Array:
         return np.concatenate([part[batch] for part in self._parts], axis=1, dtype=np.float32)
 
-    def times(self, batch: slice, W: Array) -> Array:
-        """``dense[batch] @ W``; what many tokens share is multiplied once."""
-        Z = np.zeros((1, 1), W.dtype)
+    def add_product(self, Z: Array, batch: slice, W: Array) -> None:
+        """Z += ``dense[batch] @ W``; what many tokens share is multiplied once."""
         for part in self._parts[1:]:
             own, W = np.split(W, [part[:0].shape[1]])
-            Z = Z + (
-                part.times(batch, own) if isinstance(part, DocumentFeatures) else part[batch] @ own
-            )
-        return Z
+            if isinstance(part, DocumentFeatures):
+                part.add_product(Z, batch, own)
+            else:
+                Z += part[batch] @ own
 
 
 @dataclass
@@ -212,10 +211,8 @@ class Model:
         by_place = W[:n].reshape(2 * self.options.window + 1, -1, W.shape[1])
         nodes = {name: constant(value) for name, value in parameters.items()}
         V = self._vectors(parameters, windows.rows, windows.bags)
-        for block, summed in sums(windows, V, by_place):
-            Z = np.add(summed, b, out=summed)
-            if dense.width:
-                Z += dense.times(block, W[n:])
+        for block, Z in sums(windows, V, by_place, b):
+            dense.add_product(Z, block, W[n:])
             S[block, first:] = scores_above(nodes, constant(Z), self.options).value
         return S
 
@@ -232,10 +229,13 @@ class Model:
     def decode(self, S: Array, starts: Indices) -> Decoded:
         """The entities that scores S (N, K) mean, with their scores."""
         best = self.decide(S, starts)
+        inside = best > 0
         if one_against_rest(self.options):
-            P = ops.logistic(S)
+            P = ops.logistic(S[inside])
+        elif self.options.loss == "crf":  # of all paths through a sentence
+            P = self._distribution(self.parameters, S, starts)[inside]
         else:
-            P = self._distribution(self.parameters, S, starts)
+            P = self._distribution(self.parameters, S[inside], starts)
         found = to_entities(best, P, self.labels, starts)
         return Decoded(found.spans, self.calibration.apply(found.scores))
 

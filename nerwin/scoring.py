@@ -18,11 +18,12 @@ _KEPT = 1 << 22  # numbers kept of the words that are met most often
 _CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 
 
-def sums(windows: Windows, V: Array, W: Array) -> Iterator[tuple[slice, Array]]:
-    """Block after block of tokens, W x for the vectors x of their windows: (B, m).
+def sums(windows: Windows, V: Array, W: Array, b: Array) -> Iterator[tuple[slice, Array]]:
+    """Block after block of tokens, W x + b for the vectors x of their windows: (B, m).
 
     V  (k, n) of the words in ``windows.rows``
     W  (P, n, m), by place in the window
+    b  (m,), which goes with the first word
 
     What words add that are met again is kept, for as many as there is room for; all others' is
     computed for each block.
@@ -33,16 +34,19 @@ def sums(windows: Windows, V: Array, W: Array) -> Iterator[tuple[slice, Array]]:
     number[often] = np.arange(len(often))
     others = min(len(number) - len(often), _BLOCK + places)
     added = np.empty((places, len(often) + others, m), W.dtype)
-    if len(often):
-        np.matmul(V.take(often, axis=0), W, out=added[:, : len(often)])
+
+    def multiply(words: Indices, first: int) -> None:
+        here = added[:, first : first + len(words)]
+        np.matmul(V.take(words, axis=0), W, out=here)
+        here[0] += b
+
+    multiply(often, 0)
     for start in range(0, len(windows), _BLOCK):
         block = slice(start, start + _BLOCK)
         line, at = windows.line(block)
         rest = np.unique(line[number[line] < 0])
-        end = len(often) + len(rest)
-        if len(rest):
-            np.matmul(V.take(rest, axis=0), W, out=added[:, len(often) : end])
-        number[rest] = np.arange(len(often), end)
+        multiply(rest, len(often))
+        number[rest] = np.arange(len(often), len(often) + len(rest))
         yield block, _summed(number[line], at, added)
         number[rest] = -1
 

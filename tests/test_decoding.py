@@ -32,7 +32,7 @@ def found(P, starts, types=TYPES):
     labels = Labels(types, "IO")
     outside = np.zeros((len(P), 1), P.dtype)
     best = best_labels(np.hstack((outside, P - P.dtype.type(0.5))), labels, starts)
-    decoded = to_entities(best, np.hstack((outside, P)), labels, starts)
+    decoded = to_entities(best, np.hstack((outside, P))[best > 0], labels, starts)
     spans = decoded.spans
     assert spans.types == types
     columns = (spans.start, spans.end, spans.type, decoded.scores)

@@ -71,6 +71,8 @@ class DocumentFeatures:
         present = np.zeros(len(times), bool)
         present[same[asked]] = True
         group = (np.cumsum(present) - 1)[same[asked]]
+        order = np.argsort(group, kind="stable")
+        begins = np.flatnonzero(np.diff(group[order], prepend=-1))
         kept = np.flatnonzero(capital[asked])
         self._context[asked[kept]] = np.arange(1, 1 + len(kept))
         self._contexts = np.zeros((1 + len(kept), 2 * D), np.float32)
@@ -79,7 +81,9 @@ class DocumentFeatures:
             beside = vectors.take(words.take(asked + side, mode="clip"), axis=0)
             beside[at_end] = 0  # there is no word on that side
             elsewhere = self._contexts[1:, :D] if side < 0 else self._contexts[1:, D:]
-            np.subtract(_sums(beside, group).take(group[kept], axis=0), beside[kept], out=elsewhere)
+            if len(order):
+                sums = np.add.reduceat(beside.take(order, axis=0), begins, axis=0)
+                np.subtract(sums.take(group[kept], axis=0), beside[kept], out=elsewhere)
             elsewhere /= others
         self._topics = np.add.reduceat(vectors.take(words, axis=0), opens[:-1], axis=0)
         self._topics /= np.diff(opens)[:, None]
@@ -92,8 +96,8 @@ class DocumentFeatures:
         topics = self._topics[self._document[batch]]
         return np.concatenate((_FLAGS[self._flags[batch]], contexts, topics), axis=1)
 
-    def times(self, batch: slice, W: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``features[batch] @ W``: flags and a topic are multiplied once for its document,
+    def add_product(self, Z: NDArray[np.float32], batch: slice, W: NDArray[np.float32]) -> None:
+        """Z += ``features[batch] @ W``: flags and a topic are multiplied once for its document,
         contexts for the words that have one.
         """
         flags, contexts, topics = np.split(W, [FLAGS, FLAGS + self._contexts.shape[1]])
@@ -101,12 +105,11 @@ class DocumentFeatures:
         first = document[0]
         each = (self._topics[first : document[-1] + 1] @ topics)[:, None] + _FLAGS @ flags
         kinds = (document - first) * len(_FLAGS) + self._flags[batch]
-        Z = each.reshape(-1, W.shape[1]).take(kinds, axis=0)
+        Z += each.reshape(-1, W.shape[1]).take(kinds, axis=0)
         context = self._context[batch]
         some = np.flatnonzero(context)
         if len(some):  # contexts are in the order of their tokens
             Z[some] += self._contexts[context[some[0]] : context[some[-1]] + 1] @ contexts
-        return Z
 
 
 def same_words(tokens: Tokens, starts: Indices, documents: Indices) -> Indices:
@@ -118,12 +121,3 @@ def same_words(tokens: Tokens, starts: Indices, documents: Indices) -> Indices:
     document = np.repeat(np.arange(len(documents) - 1), np.diff(starts[documents]))
     same: Indices = np.unique(document * len(lower.words) + lower_of, return_inverse=True)[1]
     return same
-
-
-def _sums(rows: NDArray[np.float32], group: Indices) -> NDArray[np.float32]:
-    """The sum of the rows of each group, whose numbers leave no gap: (N, D) -> (G, D)."""
-    if not len(rows):
-        return rows
-    order = np.argsort(group, kind="stable")
-    _, begins = np.unique(group[order], return_index=True)
-    return np.add.reduceat(rows.take(order, axis=0), begins, axis=0)

@@ -67,6 +67,7 @@ class Lexicon:
         self._rows = np.repeat(np.array([[UNKNOWN], [PADDING]], np.int32), self._columns, axis=1)
         self._bags = Bags.of([np.array([row]) for row in (UNKNOWN, PADDING)])
         self._listed = np.zeros(len(SPECIAL), np.int64)
+        self._latest: tuple[Tokens, Indices] | None = None
 
     def rows(
         self, tokens: Tokens, starts: Indices, own: Indices | None = None
@@ -100,7 +101,9 @@ class Lexicon:
         return self._bags[remembered]
 
     def _remembered(self, tokens: Tokens) -> Indices:
-        """Where the rows of the special words and of different tokens are, until the next call."""
+        """Where the rows of the special words and of different tokens are, until others come."""
+        if self._latest and self._latest[0] is tokens:
+            return self._latest[1]
         if len(self._number) > _CACHED:
             self._forget()
         known = self._number
@@ -114,7 +117,8 @@ class Lexicon:
                 self._bags += Bags.of([ngram_rows(token, self.buckets) for token in new])
             if self.gazetteers.tables:
                 self._listed = np.append(self._listed, self.gazetteers.numbers(new))
-        return np.append((UNKNOWN, PADDING), len(SPECIAL) + numbers)
+        self._latest = tokens, np.append((UNKNOWN, PADDING), len(SPECIAL) + numbers)
+        return self._latest[1]
 
     def _find(self, tokens: list[str]) -> Indices:
         words = self.vocabulary.rows(tokens)
