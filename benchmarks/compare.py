@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="2 rounds, little data and training")
     parser.add_argument("--lecture", type=Path, metavar="RUN", help="a run of the lecture's model")
     parser.add_argument("--rich", type=Path, metavar="RUN", help="a run of conll2003")
+    parser.add_argument("--two-passes", type=Path, metavar="RUN", help="one with --folds 5")
     parser.add_argument("--spacy", type=Path, metavar="MODEL", help="a trained pipeline of spaCy")
     parser.add_argument("--train-spacy", action="store_true", help="train one: several minutes")
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks"), metavar="DIR")
@@ -70,7 +71,7 @@ def main() -> None:
     for name in names:
         if name not in SUBJECTS:
             parser.error(f"--only: {name!r} is none of {', '.join(SUBJECTS)}")
-    given = {name: getattr(options, name) for name in ("lecture", "rich", "spacy")}
+    given = {name: getattr(options, name) for name in ("lecture", "rich", "two_passes", "spacy")}
     for path in (options.train, options.dev, options.vectors, *given.values()):
         if path and not Path(path).exists():
             parser.error(f"{path}: does not exist")

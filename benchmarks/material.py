@@ -18,6 +18,16 @@ from nerwin.text.vectors import WordVectors, load_vectors
 PEERS = HERE / "peers"
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text and its number of tokens, and a tenth of it, for who is slow."""
+
+    path: Path
+    tokens: int
+    short: Path
+    short_tokens: int
+
+
 @dataclass
 class Material:
     """Files that are given, and those that are made of them, once each, when first asked for.
@@ -26,7 +36,7 @@ class Material:
     folder               for what is made; models that are there are used again
     quick                measure less, only to see that all works
     train_spacy          train a model of spaCy, which takes minutes
-    given                folders of trained models, under lecture, rich and spacy
+    given                folders of trained models, under lecture, rich, two_passes and spacy
     """
 
     train: str
@@ -110,31 +120,30 @@ class Material:
         return self.given.get(name) or self.folder / f"{name}{'-quick' if self.quick else ''}"
 
     @cached_property
-    def tokens(self) -> int:
-        """How many tokens the texts have."""
-        return len(self._dev.words) * self._times
-
-    @property
-    def _times(self) -> int:
-        return 1 if self.quick else 20
-
-    @cached_property
     def _dev(self) -> Gold:
         return read_gold(self.dev, DataOptions())
 
     @cached_property
-    def tokenized(self) -> Path:
-        """The dev data as tokenized text, several times over."""
+    def tokenized(self) -> Text:
+        """The dev data as tokenized text, many times over."""
         bounds = zip(self._dev.starts, self._dev.starts[1:], strict=False)
-        return self._text("tokenized.txt", [" ".join(self._dev.words[a:b]) for a, b in bounds])
+        return self._text("tokenized", [" ".join(self._dev.words[a:b]) for a, b in bounds])
 
     @cached_property
-    def raw(self) -> Path:
+    def raw(self) -> Text:
         """The same as a newspaper prints it."""
-        return self._text("raw.txt", detokenize(self._dev)[0].lines)
+        return self._text("raw", detokenize(self._dev)[0].lines)
 
-    def _text(self, name: str, lines: list[str]) -> Path:
+    def _text(self, name: str, lines: list[str]) -> Text:
         os.makedirs(self.folder, exist_ok=True)
-        path = self.folder / name
-        path.write_text("".join(f"{line}\n" for line in lines) * self._times, encoding="utf-8")
-        return path
+        once = "".join(f"{line}\n" for line in lines)
+        long, short = (1, 1) if self.quick else (100, 10)
+        for path, times in ((f"{name}.txt", long), (f"{name}-short.txt", short)):
+            (self.folder / path).write_text(once * times, encoding="utf-8")
+        tokens = len(self._dev.words)
+        return Text(
+            self.folder / f"{name}.txt",
+            long * tokens,
+            self.folder / f"{name}-short.txt",
+            short * tokens,
+        )

@@ -34,6 +34,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nerwin.config import DataOptions
 from nerwin.evaluation import Counts
 from nerwin.gold import Gold, read_gold
@@ -177,7 +179,9 @@ def main() -> None:
         Path(options.text).write_text("\n".join(text.lines) + "\n", encoding="utf-8")
     records = read(text, first_lines)
     block = predict_block(model, records)
-    found = [(i, *t) for i, r in enumerate(records) for t in offsets(r.text, r.words)]
+    where = offsets([record.text for record in records], block.tokens, block.bounds)
+    record = np.repeat(np.arange(len(records)), np.diff(block.bounds))
+    found = list(zip(*(column.tolist() for column in (record, *where)), strict=True))
 
     starts = gold.starts.tolist()
     moved = [start - (start - 1 in text.opening) for start in starts]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,7 @@ from nerwin.text.tokenizer import offsets
 from nerwin.text.tokens import Tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Entity:
+class Entity(NamedTuple):
     """``text[start:end]`` of its record, in Unicode code points; score from 0 to 1."""
 
     start: int
@@ -50,19 +50,14 @@ class Block:
     def entities(self) -> Iterator[list[Entity]]:
         """The entities of each record."""
         spans = self.decoded.spans
-        cuts = np.searchsorted(spans.start, self.bounds).tolist()
-        firsts, lasts, kinds = spans.start.tolist(), (spans.end - 1).tolist(), spans.type.tolist()
+        starts, ends = offsets([record.text for record in self.records], self.tokens, self.bounds)
+        first, last = starts[spans.start].tolist(), ends[spans.end - 1].tolist()
+        types = [spans.types[kind] for kind in spans.type.tolist()]
         scores = self.decoded.scores.tolist()
-        before = self.bounds.tolist()
-        for r, record in enumerate(self.records):
-            found = []
-            tokens = offsets(record.text, record.words) if cuts[r] < cuts[r + 1] else []
-            for i in range(cuts[r], cuts[r + 1]):
-                start = tokens[firsts[i] - before[r]][0]
-                end = tokens[lasts[i] - before[r]][1]
-                kind = spans.types[kinds[i]]
-                found.append(Entity(start, end, record.text[start:end], kind, scores[i]))
-            yield found
+        cuts = np.searchsorted(spans.start, self.bounds).tolist()
+        for record, (i, j) in zip(self.records, pairwise(cuts), strict=True):
+            texts = [record.text[a:b] for a, b in zip(first[i:j], last[i:j], strict=True)]
+            yield list(map(Entity, first[i:j], last[i:j], texts, types[i:j], scores[i:j]))
 
     def only(self, min_score: float, types: Collection[str]) -> Block:
         """The block with only the entities that score as much and are of these types."""

@@ -3,13 +3,15 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
-from itertools import accumulate
+from itertools import accumulate, chain, pairwise
 
+import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from nerwin.text.tokenizer import offsets, split_sentences, split_words, tokenize
+from nerwin.text.tokens import Tokens
 
 PIECES = [
     *["n't", "'s", "’", "U.S.", "Mr.", "1,0", "http://", "a@b.c", ".", "-", "_", "#", "n"],
@@ -185,9 +187,13 @@ def test_no_repeated_text_takes_quadratic_time(piece: str) -> None:
     assert time.process_time() - start < 0.5
 
 
-@given(texts)
-def test_words_and_their_offsets_are_the_tokens(text: str) -> None:
-    words = split_words(text)[0]
-    tokens = offsets(text, words)
-    assert words == [text[start:end] for start, end in tokens]
-    assert tokens == tokenize(text)
+@given(st.lists(texts, max_size=6))
+@example(["a\u200db c", "", " ", "a\xadb", "x", "\ud800\U0001f600 é"])
+def test_words_and_their_offsets_are_the_tokens(several: list[str]) -> None:
+    cut = [split_words(text)[0] for text in several]
+    bounds = np.cumsum([0, *map(len, cut)])
+    start, end = offsets(several, Tokens.of(list(chain.from_iterable(cut))), bounds)
+    found = list(zip(start.tolist(), end.tolist(), strict=True))
+    for text, words, (i, j) in zip(several, cut, pairwise(bounds), strict=True):
+        assert words == [text[a:b] for a, b in found[i:j]]
+        assert tokenize(text) == found[i:j]

@@ -19,7 +19,14 @@ or bounded.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerwin.text.tags import Indices
+from nerwin.text.tokens import Tokens
 
 Token = tuple[int, int]  # text[start:end]
 
@@ -137,7 +144,7 @@ _SAYS_NOTHING = re.compile(r"I\b")  # always has its capital
 
 def tokenize(text: str) -> list[Token]:
     """The tokens of a text as (start, end), in order: ``text[start:end]`` is the token."""
-    return offsets(text, split_words(text)[0])
+    return _one_by_one(text, split_words(text)[0])
 
 
 def split_words(text: str) -> tuple[list[str], list[int]]:
@@ -154,8 +161,38 @@ def split_words(text: str) -> tuple[list[str], list[int]]:
     return words, starts
 
 
-def offsets(text: str, words: Sequence[str]) -> list[Token]:
-    """Where the words stand that a text was cut into."""
+def offsets(texts: Sequence[str], tokens: Tokens, bounds: Indices) -> tuple[Indices, Indices]:
+    """Where tokens stand that texts were cut into: text[start:end], (N,) each.
+
+    bounds  (R+1,) the number of each text's first token, then N
+    """
+    lengths = tokens.each(len, np.intp)
+    ends = np.cumsum(lengths)  # as if nothing stood between the tokens
+    begins = np.cumsum([0, *map(len, texts)])
+    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    visible = np.append(np.flatnonzero(~_is_between().take(codes, mode="clip")), len(codes))
+    # If a text shows as many characters as its tokens have, they are the same.
+    shown, held = visible.searchsorted(begins), np.append(0, ends)[bounds]
+    text = np.repeat(np.arange(len(texts)), np.diff(bounds))
+    before = (shown - held)[text]
+    start = visible.take(ends - lengths + before, mode="clip") - begins[text]
+    end = visible.take(ends - 1 + before, mode="clip") + 1 - begins[text]
+    for i in np.flatnonzero(np.diff(shown) != np.diff(held)).tolist():
+        own = slice(bounds[i], bounds[i + 1])
+        start[own], end[own] = np.transpose(_one_by_one(texts[i], tokens[own]))
+    return start, end
+
+
+@cache
+def _is_between() -> NDArray[np.bool_]:
+    """Of each character of the basic plane, whether it may stand between tokens."""
+    found = np.zeros(1 << 16, bool)
+    every = "".join(map(chr, range(len(found))))
+    found[[ord(character) for character in re.findall(f"[{_BETWEEN}]", every)]] = True
+    return found
+
+
+def _one_by_one(text: str, words: Iterable[str]) -> list[Token]:
     tokens = []
     end = 0
     for word in words:
