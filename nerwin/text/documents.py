@@ -77,10 +77,11 @@ class DocumentFeatures:
         self._context[asked[kept]] = np.arange(1, 1 + len(kept))
         self._contexts = np.zeros((1 + len(kept), 2 * D), np.float32)
         others = (times[same[asked[kept]]] - 1)[:, None]
-        for side, at_end in ((-1, first[asked]), (1, first[asked + 1])):
+        left, right = slice(0, D), slice(D, 2 * D)
+        for side, at_end, columns in ((-1, first[asked], left), (1, first[asked + 1], right)):
             beside = vectors.take(words.take(asked + side, mode="clip"), axis=0)
             beside[at_end] = 0  # there is no word on that side
-            elsewhere = self._contexts[1:, :D] if side < 0 else self._contexts[1:, D:]
+            elsewhere = self._contexts[1:, columns]
             if len(order):
                 sums = np.add.reduceat(beside.take(order, axis=0), begins, axis=0)
                 np.subtract(sums.take(group[kept], axis=0), beside[kept], out=elsewhere)
