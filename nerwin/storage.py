@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from nerwin.engine.types import Array, Indices
-from nerwin.errors import ConfigError, DataError
+from nerwin.errors import ConfigError, DataError, NerwinError
 
 _ROWS = 1 << 14  # written at once
 
@@ -27,6 +27,35 @@ def damage(path: Path) -> Iterator[None]:
         yield
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """While this lasts, no other process gets the same lock; it goes with the process.
+
+    Raises NerwinError if another holds it. Where the system has no such locks, or there is no such
+    folder, nothing is locked.
+    """
+    try:
+        import fcntl
+
+        held = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise NerwinError(
+            f"{folder}: another process trains this run; wait for it, or stop it"
+        ) from None
+    except OSError:  # some network's file system
+        pass
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 class Picked:

@@ -45,7 +45,7 @@ from nerwin.sources import (
     with_absolute_paths,
     words_and_vectors,
 )
-from nerwin.storage import write_file
+from nerwin.storage import locked, write_file
 from nerwin.text.vocabulary import SPECIAL
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,8 @@ class Run:
         Raises ConfigError for options that do not fit, DataError for files that cannot be used.
         """
         if overwrite:
-            modeldir.check_replaceable(folder)
+            with locked(folder):
+                modeldir.check_replaceable(folder)
         elif not modeldir.is_free(folder):
             raise ConfigError(
                 f"{folder}: exists already; give another --output, or say --overwrite"
@@ -150,7 +151,8 @@ class Run:
         }
         run = cls(folder, model, modeldir.Manifest(config, list(types), provenance), splits)
         if overwrite and folder.exists():
-            modeldir.remove(folder)
+            with locked(folder):
+                modeldir.remove(folder)
         modeldir.create(folder, model, run.manifest)
         return run
 
@@ -167,7 +169,8 @@ class Run:
         Raises ConfigError if the folder is not a run's, DataError for damaged files, NerwinError
         if the data is not what it was.
         """
-        manifest = modeldir.read_manifest(folder)
+        with locked(folder):
+            manifest = modeldir.read_manifest(folder)
         config = manifest.config
         splits = read_splits(config)
         for name, gold in splits.items():
@@ -234,11 +237,12 @@ class Run:
         The models of a first pass come before the model itself. ``progress`` is told the number
         of windows after each batch.
         """
-        self._open_metrics()
-        while not self.done:
-            if self._descent is None:
-                self._descent = self._begin()
-            yield self._epoch(self._descent, progress)
+        with locked(self.folder):
+            self._open_metrics()
+            while not self.done:
+                if self._descent is None:
+                    self._descent = self._begin()
+                yield self._epoch(self._descent, progress)
 
     def finish(self) -> dict[str, Any]:
         """Tune the best epoch on dev, measure it on dev and test before and after, and write

@@ -177,6 +177,23 @@ def test_train_tells_what_was_tuned(tmp_path: Path) -> None:
     assert "weight of transitions 0" in result.output
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks that go with the process")
+def test_a_run_that_is_being_trained_is_left_to_whoever_trains_it(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", run]
+    with subprocess.Popen(args, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            while not (run / "manifest.json").exists():
+                assert process.stdout.readline()
+            for again in (["--resume", run], [*SMALL, "-o", run, "--overwrite"]):
+                fails(nerwin("train", *again), 1, "another process trains this run")
+        finally:
+            process.kill()
+    result = nerwin("train", "--resume", run, "--epochs", 1)
+    assert result.exit_code == 0, result.output
+
+
 def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> None:
     args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
     with subprocess.Popen(
