@@ -36,26 +36,19 @@ def locked(folder: Path) -> Iterator[None]:
     Raises NerwinError if another holds it. Where the system has no such locks, or there is no such
     folder, nothing is locked.
     """
-    try:
-        import fcntl
+    with contextlib.ExitStack() as until_the_end:
+        try:
+            import fcntl
 
-        held = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
+            held = os.open(folder, os.O_RDONLY)
+            until_the_end.callback(os.close, held)
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            told = f"{folder}: another process trains this run; wait for it, or stop it"
+            raise NerwinError(told) from None
+        except (ImportError, OSError):
+            pass
         yield
-        return
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(held)
-        raise NerwinError(
-            f"{folder}: another process trains this run; wait for it, or stop it"
-        ) from None
-    except OSError:  # some network's file system
-        pass
-    try:
-        yield
-    finally:
-        os.close(held)
 
 
 class Picked:
