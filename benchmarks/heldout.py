@@ -69,9 +69,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run; with --tune, also thresholds are fitted")
     parser.add_argument("dev", help="column file")
     asked = parser.parse_args()
+    gold = read_gold(asked.dev, DataOptions())
+    if len(gold.documents) < 3:
+        parser.error(f"{asked.dev}: one document cannot be halved")
     print("| fitted on | F1 | calibration error, % | thresholds by type; weight of transitions |")
     print("|---|---|---|---|")
-    for row in rows(load_model(asked.run).as_trained(), read_gold(asked.dev, DataOptions())):
+    for row in rows(load_model(asked.run).as_trained(), gold):
         print(row)
 
 

@@ -80,10 +80,9 @@ class Manifest:
 
 
 def create(folder: Path, model: Model, manifest: Manifest) -> None:
-    """Make the folder, unless it is there already, and write what never changes; the manifest
-    gets to know of it, but is not written before there is a checkpoint.
+    """Write what never changes into the folder; the manifest gets to know of it, but is not written
+    before there is a checkpoint.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         lexicon = model.lexicon
         texts = {"words.txt": lexicon.vocabulary.text.decode()}
@@ -124,6 +123,13 @@ def check_replaceable(folder: Path) -> None:
 
 def remove(folder: Path) -> None:
     """Remove a run's files, and its folder if nothing else is in it."""
+    empty(folder)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def empty(folder: Path) -> None:
+    """Remove a run's files."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if _CHECKPOINT.fullmatch(path.name):  # the manifest may be damaged, or of another format
             shutil.rmtree(path, ignore_errors=True)
@@ -131,8 +137,6 @@ def remove(folder: Path) -> None:
     for pattern in ("cluster*.npy", *_FILES, f"{MANIFEST}.partial", MANIFEST):
         for path in folder.glob(pattern):
             path.unlink()
-    with contextlib.suppress(OSError):
-        folder.rmdir()
 
 
 def save_checkpoint(

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,7 +19,8 @@ from nerwin.text.tokenizer import offsets
 from nerwin.text.tokens import Tokens
 
 
-class Entity(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Entity:
     """``text[start:end]`` of its record, in Unicode code points; score from 0 to 1."""
 
     start: int
@@ -50,6 +50,9 @@ class Block:
     def entities(self) -> Iterator[list[Entity]]:
         """The entities of each record."""
         spans = self.decoded.spans
+        if not len(spans):
+            yield from ([] for _ in self.records)
+            return
         starts, ends = offsets([record.text for record in self.records], self.tokens, self.bounds)
         first, last = starts[spans.start].tolist(), ends[spans.end - 1].tolist()
         types = [spans.types[kind] for kind in spans.type.tolist()]

@@ -18,6 +18,7 @@ from nerwin.engine.types import Array, Indices
 from nerwin.errors import ConfigError, DataError, NerwinError
 
 _ROWS = 1 << 14  # written at once
+_locked: dict[tuple[int, int], int] = {}  # folders' numbers -> open files, which hold the locks
 
 
 @contextlib.contextmanager
@@ -30,25 +31,49 @@ def damage(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """While this lasts, no other process gets the same lock; it goes with the process.
+def locking(folder: Path) -> Iterator[None]:
+    """Keep the folder to this process until it unlocks it, ends, or fails in here.
 
-    Raises NerwinError if another holds it. Where the system has no such locks, or there is no such
-    folder, nothing is locked.
+    Raises NerwinError if another process has it. Where the system has no such locks, or there is no
+    such folder, nothing is locked.
     """
-    with contextlib.ExitStack() as until_the_end:
-        try:
-            import fcntl
-
-            held = os.open(folder, os.O_RDONLY)
-            until_the_end.callback(os.close, held)
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            told = f"{folder}: another process trains this run; wait for it, or stop it"
-            raise NerwinError(told) from None
-        except (ImportError, OSError):
-            pass
+    _lock(folder)
+    try:
         yield
+    except BaseException:
+        unlock(folder)
+        raise
+
+
+def _lock(folder: Path) -> None:
+    try:
+        import fcntl
+
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (ImportError, OSError):
+        return
+    about = os.fstat(file)
+    if (about.st_dev, about.st_ino) in _locked:
+        os.close(file)
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        told = f"{folder}: another process trains this run; wait for it, or stop it"
+        raise NerwinError(told) from None
+    except OSError:  # some network's file system
+        os.close(file)
+        return
+    _locked[about.st_dev, about.st_ino] = file
+
+
+def unlock(folder: Path) -> None:
+    """Let other processes have the folder, or what was in its place."""
+    about = os.stat(folder) if folder.exists() else None
+    for key, file in [*_locked.items()]:
+        if (about and key == (about.st_dev, about.st_ino)) or not os.fstat(file).st_nlink:
+            os.close(_locked.pop(key))
 
 
 class Picked:

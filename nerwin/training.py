@@ -45,7 +45,7 @@ from nerwin.sources import (
     with_absolute_paths,
     words_and_vectors,
 )
-from nerwin.storage import locked, write_file
+from nerwin.storage import locking, unlock, write_file
 from nerwin.text.vocabulary import SPECIAL
 
 log = logging.getLogger(__name__)
@@ -109,15 +109,10 @@ class Run:
         """Read data and vectors, make a fresh model and the folder, which must not exist, unless
         it is a run's and may be overwritten.
 
-        Raises ConfigError for options that do not fit, DataError for files that cannot be used.
+        Raises ConfigError for options that do not fit, DataError for files that cannot be used,
+        NerwinError if another process trains a run there.
         """
-        if overwrite:
-            with locked(folder):
-                modeldir.check_replaceable(folder)
-        elif not modeldir.is_free(folder):
-            raise ConfigError(
-                f"{folder}: exists already; give another --output, or say --overwrite"
-            )
+        _check_place(folder, overwrite)
         config = with_absolute_paths(config)
         splits = read_splits(config)
         train = splits["train"]
@@ -150,16 +145,18 @@ class Run:
             "teachers": modeldir.identities(config.training.teachers),
         }
         run = cls(folder, model, modeldir.Manifest(config, list(types), provenance), splits)
-        if overwrite and folder.exists():
-            with locked(folder):
-                modeldir.remove(folder)
-        modeldir.create(folder, model, run.manifest)
+        folder.mkdir(parents=True, exist_ok=True)
+        with locking(folder):
+            _check_place(folder, overwrite)  # as it is now: to read the data took seconds
+            modeldir.empty(folder)
+            modeldir.create(folder, model, run.manifest)
         return run
 
     def discard(self) -> None:
         """Remove the folder of a run of which no epoch was finished; there is nothing in it."""
         if not (self.folder / modeldir.MANIFEST).exists():
             modeldir.remove(self.folder)
+        unlock(self.folder)
 
     @classmethod
     def resume(cls, folder: Path, epochs: int | None = None) -> Run:
@@ -167,10 +164,14 @@ class Run:
 
         epochs  the number of epochs in all, if it is to be another than before
         Raises ConfigError if the folder is not a run's, DataError for damaged files, NerwinError
-        if the data is not what it was.
+        if the data is not what it was, or another process trains the run.
         """
-        with locked(folder):
-            manifest = modeldir.read_manifest(folder)
+        with locking(folder):
+            return cls._resume(folder, epochs)
+
+    @classmethod
+    def _resume(cls, folder: Path, epochs: int | None) -> Run:
+        manifest = modeldir.read_manifest(folder)
         config = manifest.config
         splits = read_splits(config)
         for name, gold in splits.items():
@@ -237,18 +238,18 @@ class Run:
         The models of a first pass come before the model itself. ``progress`` is told the number
         of windows after each batch.
         """
-        with locked(self.folder):
-            self._open_metrics()
-            while not self.done:
-                if self._descent is None:
-                    self._descent = self._begin()
-                yield self._epoch(self._descent, progress)
+        self._open_metrics()
+        while not self.done:
+            if self._descent is None:
+                self._descent = self._begin()
+            yield self._epoch(self._descent, progress)
 
     def finish(self) -> dict[str, Any]:
         """Tune the best epoch on dev, measure it on dev and test before and after, and write
         metrics.json; its contents.
         """
-        self._descent = None  # nothing more is trained, and it takes memory
+        if self.done:
+            self._descent = None  # it takes memory
         trained = (
             self.model
             if self.best_epoch == self.last_epoch
@@ -274,6 +275,7 @@ class Run:
             alone = evaluate(model, dev.alone())
             metrics["dev_sentences_alone"] = alone.as_dict()
         write_file(self.folder / "metrics.json", json.dumps(metrics, indent=2))
+        unlock(self.folder)
         return metrics
 
     def _begin(self) -> Descent:
@@ -368,6 +370,13 @@ class Run:
         first = {"config": self.config.as_dict(), "provenance": self.manifest.provenance}
         lines = [first, *self._metrics()]
         write_file(self._metrics_path, "".join(json.dumps(x) + "\n" for x in lines))
+
+
+def _check_place(folder: Path, overwrite: bool) -> None:
+    if overwrite:
+        modeldir.check_replaceable(folder)
+    elif not modeldir.is_free(folder):
+        raise ConfigError(f"{folder}: exists already; give another --output, or say --overwrite")
 
 
 def _count_transitions(model: Model, train: Gold) -> None:

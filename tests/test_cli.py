@@ -17,7 +17,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from nerwin import pieces
+from nerwin import pieces, training
 from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
 from nerwin.config import SECTIONS
@@ -192,6 +192,32 @@ def test_a_run_that_is_being_trained_is_left_to_whoever_trains_it(tmp_path: Path
             process.kill()
     result = nerwin("train", "--resume", run, "--epochs", 1)
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks that go with the process")
+def test_of_two_that_start_at_once_one_trains(tmp_path: Path, monkeypatch) -> None:
+    run, read = tmp_path / "run", training.read_splits
+    args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", run]
+    first: list[subprocess.Popen] = []
+
+    def until_there_is(name: str) -> None:
+        while not (run / name).exists():
+            assert first[0].poll() is None
+            time.sleep(0.01)
+
+    def read_while_the_other_begins(config):
+        first.append(subprocess.Popen(args, stdout=subprocess.DEVNULL))
+        until_there_is("words.txt")
+        return read(config)
+
+    monkeypatch.setattr(training, "read_splits", read_while_the_other_begins)
+    try:
+        fails(nerwin("train", *SMALL, "-o", run), 1, "another process trains this run")
+        until_there_is("manifest.json")
+    finally:
+        first[0].kill()
+        first[0].wait()
+    assert nerwin("predict", run, "-", input="a b").exit_code == 0
 
 
 def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> None:

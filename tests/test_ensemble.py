@@ -52,6 +52,7 @@ def test_a_pupil_learns_what_its_teachers_say(rich: Path, tmp_path: Path, loss: 
     teacher.parameters["U"][:, 4] = 1  # a single word that is a place
     folder = tmp_path / "teacher"
     blank = modeldir.Manifest(manifest.config, manifest.types, manifest.provenance)
+    folder.mkdir()
     modeldir.create(folder, teacher, blank)
     modeldir.save_checkpoint(
         folder, blank, epoch=1, dev_f1=0.1, parameters=teacher.parameters, optimizer={}, best=True

@@ -162,14 +162,15 @@ def split_words(text: str) -> tuple[list[str], list[int]]:
 
 
 def offsets(texts: Sequence[str], tokens: Tokens, bounds: Indices) -> tuple[Indices, Indices]:
-    """Where tokens stand that texts were cut into: text[start:end], (N,) each.
+    """Where tokens stand that texts were cut into: text[start:end], (N,) each. Outside of them is
+    nothing but what may stand between tokens.
 
     bounds  (R+1,) the number of each text's first token, then N
     """
     lengths = tokens.each(len, np.intp)
     ends = np.cumsum(lengths)  # as if nothing stood between the tokens
     begins = np.cumsum([0, *map(len, texts)])
-    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32)
+    codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), "<u4")
     visible = np.append(np.flatnonzero(~_is_between().take(codes, mode="clip")), len(codes))
     # If a text shows as many characters as its tokens have, they are the same.
     shown, held = visible.searchsorted(begins), np.append(0, ends)[bounds]
