@@ -33,7 +33,7 @@ from nerwin.engine.crf import crf_loss
 from nerwin.engine.graph import Node, apply, constant
 from nerwin.engine.types import Array, Indices
 from nerwin.scoring import sums
-from nerwin.storage import Picked
+from nerwin.storage import Vectors
 from nerwin.text.documents import DocumentFeatures
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.ngrams import Bags
@@ -86,7 +86,7 @@ class Model:
     types: tuple[str, ...]
     lexicon: Lexicon
     parameters: Parameters
-    untouched: Array | Picked
+    untouched: Vectors
     pretrained: Array
     first: list[Parameters] = field(default_factory=list)
     decision: Decision = field(default_factory=Decision)
@@ -273,7 +273,7 @@ class Model:
         return rows, vectors_of(used, E, self.untouched)
 
 
-def vectors_of(rows: Indices, E: Array, untouched: Array | Picked) -> Array:
+def vectors_of(rows: Indices, E: Array, untouched: Vectors) -> Array:
     """The vectors of some rows, of the table or beyond it: (k,) -> (k, D)."""
     trained = rows < len(E)
     vectors = np.empty((len(rows), E.shape[1]), E.dtype)

@@ -26,6 +26,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ from nerwin.decoding import Calibration, Decision
 from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError, DataError
 from nerwin.model import Model
-from nerwin.storage import damage, load_array, read, save_array, write_file
+from nerwin.storage import Kept, damage, load_array, read, save_array, write_file
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import SPECIAL, Vocabulary
@@ -101,9 +102,6 @@ def create(folder: Path, model: Model, manifest: Manifest) -> None:
             manifest.files[name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
         for name, array in arrays.items():
             manifest.files[name] = save_array(folder / name, array)
-        # From the file from now on: of many words, training reads the vectors of few.
-        about = manifest.files["untouched.npy"]
-        model.untouched = load_array(folder / "untouched.npy", about, mapped=True)
     except BaseException:
         remove(folder)
         raise
@@ -318,6 +316,17 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
             first,
             *_tuned(chosen),
         )
+
+
+def keep_vectors(folder: Path, manifest: Manifest, model: Model, tokens: Sequence[str]) -> None:
+    """Keep the vectors of these tokens in memory. Mapped from their file they would bring along
+    their neighbours, who are nearly all.
+    """
+    rows = np.unique(model.lexicon.vocabulary.rows(tokens)) - len(model.parameters["E"])
+    rows = rows[rows >= 0]
+    about = manifest.files["untouched.npy"]
+    load = partial(load_array, folder / "untouched.npy", about, mapped=True)
+    model.untouched = Kept(model.untouched, rows, load)
 
 
 def load_models(runs: Sequence[str | Path], first_pass: int | None = None) -> Model | Ensemble:

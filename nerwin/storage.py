@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,37 @@ class Picked:
         return picked
 
 
-def save_array(path: Path, array: Array | Picked) -> dict[str, Any]:
+class Kept:
+    """An array of which some rows are in memory; for all others its file is mapped when asked.
+
+    array  which is given up
+    rows   (k,) numbers of those that are kept, ascending
+    load   gives the array again
+    """
+
+    def __init__(self, array: Vectors, rows: Indices, load: Callable[[], Array]) -> None:
+        self._rows = rows
+        self._values = array[rows]
+        self._load = load
+        self.shape: tuple[int, ...] = array.shape
+        self.dtype: np.dtype[Any] = array.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, which: Indices | slice) -> Array:
+        if not isinstance(which, slice) and len(self._rows):
+            place = self._rows.searchsorted(which)
+            if (self._rows.take(place, mode="clip") == which).all():
+                return self._values[place]
+        read: Array = self._load()[which]
+        return read
+
+
+Vectors = Array | Picked | Kept
+
+
+def save_array(path: Path, array: Vectors) -> dict[str, Any]:
     """Write an array as .npy, some rows at a time; its description for the manifest."""
     about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
     with path.open("wb") as file:

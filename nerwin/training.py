@@ -150,6 +150,7 @@ class Run:
             _check_place(folder, overwrite)  # as it is now: to read the data took seconds
             modeldir.empty(folder)
             modeldir.create(folder, model, run.manifest)
+            run._keep_vectors()
         return run
 
     def discard(self) -> None:
@@ -186,7 +187,17 @@ class Run:
             modeldir.write_manifest(folder, manifest)
         run = cls(folder, modeldir.load_model(folder, "last").as_trained(), manifest, splits)
         run._optimizer_state = modeldir.load_optimizer_state(folder, manifest)
+        run._keep_vectors()
         return run
+
+    def _keep_vectors(self) -> None:
+        held = {
+            word
+            for name in ("dev", "test")
+            if name in self.splits
+            for word in self.splits[name].words
+        }
+        modeldir.keep_vectors(self.folder, self.manifest, self.model, sorted(held))
 
     @property
     def config(self) -> Config:
@@ -250,11 +261,10 @@ class Run:
         """
         if self.done:
             self._descent = None  # it takes memory
-        trained = (
-            self.model
-            if self.best_epoch == self.last_epoch
-            else modeldir.load_model(self.folder).as_trained()
-        )
+        trained = self.model
+        if self.best_epoch != self.last_epoch:
+            trained = modeldir.load_model(self.folder).as_trained()
+            trained.untouched = self.model.untouched
         model, dev = trained, self.splits.get("dev")
         if dev:
             model = tuning.fit(trained, dev, scores_of(trained, dev))

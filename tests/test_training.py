@@ -334,7 +334,6 @@ def test_untouched_vectors_are_written_once(tmp_path: Path) -> None:
         pass
     assert file.stat().st_mtime_ns == before
     model = modeldir.load_model(tmp_path / "run")
-    assert isinstance(run.model.untouched, np.memmap)
     assert isinstance(model.untouched, np.memmap)
     words = set(run.splits["train"].words)
     words |= {word.lower() for word in words}
@@ -419,3 +418,25 @@ def test_options_that_do_not_fit_are_refused_before_anything_is_made(
     with pytest.raises(ConfigError, match=message):
         Run.start(load_config(overrides=overrides), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_training_needs_no_vectors_but_those_that_it_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = ("data", "vectors", str(shipped("data/demo/vectors.txt")))
+    run = Run.start(load_config(overrides=[*SMALL, *RICH, vectors]), tmp_path / "run")
+    whole, kept = np.load(tmp_path / "run" / "untouched.npy"), run.model.untouched
+    some = np.arange(len(whole))[::-3]
+    assert len(some) > 100
+    assert np.array_equal(kept[some], whole[some])
+    assert np.array_equal(kept[:], whole)
+
+    def read() -> None:
+        raise AssertionError("the file was read")
+
+    monkeypatch.setattr(kept, "_load", read)
+    for _ in run.epochs():
+        pass
+    run.finish()
+    with pytest.raises(AssertionError, match="was read"):
+        kept[some]
