@@ -112,9 +112,9 @@ class Kept:
         return self.shape[0]
 
     def __getitem__(self, which: Indices | slice) -> Array:
-        if not isinstance(which, slice) and len(self._rows):
+        if not isinstance(which, slice):
             place = self._rows.searchsorted(which)
-            if (self._rows.take(place, mode="clip") == which).all():
+            if (np.append(self._rows, -1)[place] == which).all():
                 return self._values[place]
         read: Array = self._load()[which]
         return read

@@ -435,6 +435,7 @@ def test_training_needs_no_vectors_but_those_that_it_keeps(
         raise AssertionError("the file was read")
 
     monkeypatch.setattr(kept, "_load", read)
+    assert kept[some[:0]].shape == (0, whole.shape[1])
     for _ in run.epochs():
         pass
     run.finish()
