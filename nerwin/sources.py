@@ -1,7 +1,8 @@
-"""What a run is made from: gold files, word vectors, lists of entities, teachers."""
+"""What a run is made from: gold files, word vectors, lists of entities, teachers; how it begins."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from dataclasses import replace
@@ -12,11 +13,16 @@ import numpy as np
 from nerwin import modeldir
 from nerwin.config import Config, DataOptions, TrainingOptions
 from nerwin.engine.types import Array
+from nerwin.ensemble import check_alike
 from nerwin.errors import ConfigError
 from nerwin.gold import Gold, read_gold
-from nerwin.model import Model
+from nerwin.initial import new_model
+from nerwin.model import TRANSITIONS, Model
 from nerwin.text.gazetteers import EntityList, read_lists, training_lists
 from nerwin.text.vectors import load_vectors
+from nerwin.text.vocabulary import SPECIAL
+
+log = logging.getLogger(__name__)
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -79,3 +85,49 @@ def entity_lists(config: Config, train: Gold) -> dict[str, list[EntityList]]:
 def load_teachers(options: TrainingOptions) -> list[Model]:
     """The models that are to teach."""
     return [modeldir.load_model(Path(folder)) for folder in options.teachers]
+
+
+def prepare(config: Config) -> tuple[Model, modeldir.Manifest, dict[str, Gold]]:
+    """A fresh model, the manifest of its run, and the gold files.
+
+    Raises ConfigError for options that do not fit, DataError for files that cannot be used.
+    """
+    splits = read_splits(config)
+    train = splits["train"]
+    types = config.model.types or train.spans.types
+    for name in types:
+        if name not in train.spans.types:
+            there = ", ".join(train.spans.types) or "none"
+            raise ConfigError(f"model.types: no entity of type {name!r} in {train.path} ({there})")
+    if not types:
+        raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
+    lists = entity_lists(config, train)
+    rng = np.random.default_rng(config.training.seed)
+    words, vectors, sha256 = words_and_vectors(config.data, train.words, rng)
+    model = new_model(config, types, train.words, words, vectors, rng, lists)
+    check_alike([model, *load_teachers(config.training)])
+    count_transitions(model, train)
+    if config.model.tune and "dev" not in splits:
+        log.warning("model.tune: there is no dev file, so nothing is tuned")
+    vocabulary = model.lexicon.vocabulary
+    provenance = {
+        **{name: gold.provenance() for name, gold in splits.items()},
+        "vectors": {
+            "source": config.data.vectors,
+            "sha256": sha256,
+            "words": len(vocabulary) - len(SPECIAL),
+        },
+        "coverage": vocabulary.coverage(train.words),
+        "teachers": modeldir.identities(config.training.teachers),
+    }
+    return model, modeldir.Manifest(config, list(types), provenance), splits
+
+
+def count_transitions(model: Model, train: Gold) -> None:
+    """Add the scores of transitions in training data, if they may be of use: a CRF learns its
+    own.
+    """
+    if model.options.tune and model.options.loss != "crf":
+        coded = model.labels.encode(train.spans, train.starts)
+        counted = model.labels.counted_transitions(coded, train.starts)
+        model.parameters |= zip(TRANSITIONS, counted, strict=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -31,24 +30,21 @@ from nerwin.descent import Descent
 from nerwin.engine.blas import one_thread
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array, Indices
-from nerwin.ensemble import Ensemble, check_alike
+from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError, NerwinError
 from nerwin.evaluation import Scores, evaluate, measure, scores_of
 from nerwin.folds import answers, folds_of
 from nerwin.gold import Gold
-from nerwin.initial import fresh_parameters, new_model
-from nerwin.model import TRANSITIONS, Model
+from nerwin.initial import fresh_parameters
+from nerwin.model import Model
 from nerwin.sources import (
-    entity_lists,
+    count_transitions,
     load_teachers,
+    prepare,
     read_splits,
     with_absolute_paths,
-    words_and_vectors,
 )
 from nerwin.storage import locking, unlock, write_file
-from nerwin.text.vocabulary import SPECIAL
-
-log = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
 
@@ -114,42 +110,12 @@ class Run:
         """
         _check_place(folder, overwrite)
         config = with_absolute_paths(config)
-        splits = read_splits(config)
-        train = splits["train"]
-        types = config.model.types or train.spans.types
-        for name in types:
-            if name not in train.spans.types:
-                there = ", ".join(train.spans.types) or "none"
-                raise ConfigError(
-                    f"model.types: no entity of type {name!r} in {train.path} ({there})"
-                )
-        if not types:
-            raise ConfigError(f"{train.path}: no entity in it, so there is nothing to learn")
-        lists = entity_lists(config, train)
-        rng = np.random.default_rng(config.training.seed)
-        words, vectors, sha256 = words_and_vectors(config.data, train.words, rng)
-        model = new_model(config, types, train.words, words, vectors, rng, lists)
-        check_alike([model, *load_teachers(config.training)])
-        _count_transitions(model, train)
-        if config.model.tune and "dev" not in splits:
-            log.warning("model.tune: there is no dev file, so nothing is tuned")
-        vocabulary = model.lexicon.vocabulary
-        provenance = {
-            **{name: gold.provenance() for name, gold in splits.items()},
-            "vectors": {
-                "source": config.data.vectors,
-                "sha256": sha256,
-                "words": len(vocabulary) - len(SPECIAL),
-            },
-            "coverage": vocabulary.coverage(train.words),
-            "teachers": modeldir.identities(config.training.teachers),
-        }
-        run = cls(folder, model, modeldir.Manifest(config, list(types), provenance), splits)
+        run = cls(folder, *prepare(config))
         folder.mkdir(parents=True, exist_ok=True)
         with locking(folder):
             _check_place(folder, overwrite)  # as it is now: to read the data took seconds
             modeldir.empty(folder)
-            modeldir.create(folder, model, run.manifest)
+            modeldir.create(folder, run.model, run.manifest)
             run._keep_vectors()
         return run
 
@@ -303,7 +269,7 @@ class Run:
         if self.manifest.folds and not self.last_epoch:
             rng = np.random.default_rng((config.training.seed, len(self.manifest.folds)))
             model.parameters = fresh_parameters(model, config.features, batches.dense.width, rng)
-            _count_transitions(model, train)
+            count_transitions(model, train)
         descent = Descent(model, batches, config.training, seed)
         descent.optimizer.state = self._optimizer_state
         self._optimizer_state = {}
@@ -387,13 +353,3 @@ def _check_place(folder: Path, overwrite: bool) -> None:
         modeldir.check_replaceable(folder)
     elif not modeldir.is_free(folder):
         raise ConfigError(f"{folder}: exists already; give another --output, or say --overwrite")
-
-
-def _count_transitions(model: Model, train: Gold) -> None:
-    """Add the scores of transitions in training data, if they may be of use: a CRF learns its
-    own.
-    """
-    if model.options.tune and model.options.loss != "crf":
-        coded = model.labels.encode(train.spans, train.starts)
-        counted = model.labels.counted_transitions(coded, train.starts)
-        model.parameters |= zip(TRANSITIONS, counted, strict=True)

@@ -17,7 +17,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from nerwin import pieces, training
+from nerwin import pieces, sources
 from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
 from nerwin.config import SECTIONS
@@ -196,7 +196,7 @@ def test_a_run_that_is_being_trained_is_left_to_whoever_trains_it(tmp_path: Path
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks that go with the process")
 def test_of_two_that_start_at_once_one_trains(tmp_path: Path, monkeypatch) -> None:
-    run, read = tmp_path / "run", training.read_splits
+    run, read = tmp_path / "run", sources.read_splits
     args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", run]
     first: list[subprocess.Popen] = []
 
@@ -210,7 +210,7 @@ def test_of_two_that_start_at_once_one_trains(tmp_path: Path, monkeypatch) -> No
         until_there_is("words.txt")
         return read(config)
 
-    monkeypatch.setattr(training, "read_splits", read_while_the_other_begins)
+    monkeypatch.setattr(sources, "read_splits", read_while_the_other_begins)
     try:
         fails(nerwin("train", *SMALL, "-o", run), 1, "another process trains this run")
         until_there_is("manifest.json")
