@@ -154,7 +154,8 @@ def _bars(ax: Any, measures: Sequence[Measure]) -> None:
     ax.barh(places, middle, xerr=spread, color=colours, error_kw={"lw": 0.8})
     ax.set_yticks(places, [f"{m.task}: {m.who}" for m in measures])
     ax.set_ylim(len(measures) - 0.5, -0.5)
-    ax.xaxis.set_major_formatter("{x:,g}")
+    ax.locator_params(axis="x", nbins=6)
+    ax.xaxis.set_major_formatter("{x:,.9g}")
     ax.set_xlabel(measures[0].unit, fontsize=8)
 
 
@@ -166,7 +167,7 @@ def _lines(ax: Any, measures: Sequence[Measure]) -> None:
         low, high = [min(m.values) for m in ours], [max(m.values) for m in ours]
         ax.fill_between(at, low, high, color=line.get_color(), alpha=0.2)
     ax.set_xscale("log")
-    ax.yaxis.set_major_formatter("{x:,g}")
+    ax.yaxis.set_major_formatter("{x:,.9g}")
     ax.set_ylim(0)
     ax.set_xlabel("tokens", fontsize=8)
     ax.legend(fontsize=8)
