@@ -83,7 +83,7 @@ class Batches:
         size = self._options.batch_size
         lengths = np.diff(self._starts)[self._sentences]
         if not self._whole:
-            order = runs(self._starts, self._sentences)[0][rng.permutation(lengths.sum())]
+            order, _ = runs(self._starts, self._sentences[rng.permutation(len(lengths))])
             for i in range(0, len(order), size):
                 yield self._batch(order[i : i + size], None, rng)
             return
@@ -98,12 +98,8 @@ class Batches:
         words, windows = self.windows[tokens]
         rows = self.windows.rows[words]
         if options.word_dropout:
-            hidden = rng.random(windows.shape, np.float32) < options.word_dropout
-            hidden &= rows[windows, 0] != PADDING
-            unknown = rows[windows[hidden]]
-            unknown[:, 0] = UNKNOWN
-            windows[hidden] = len(rows) + np.arange(len(unknown))
-            rows = np.concatenate((rows, unknown))
+            hidden = rng.random(len(rows), np.float32) < options.word_dropout
+            rows[hidden & (rows[:, 0] != PADDING), 0] = UNKNOWN
         dense = self.dense[tokens]
         if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout

@@ -42,8 +42,8 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Dropout:
-    """Shares of what is set to zero, and what draws it: of the vectors in x, of the dense numbers
-    in it, of the hidden units.
+    """Shares of what is set to zero, and what draws it: of the words' vectors, in all windows of
+    a batch alike, of the dense numbers in x, of the hidden units.
 
     What is left is scaled up, so that sums keep their size (Srivastava et al., 2014).
     """
@@ -77,15 +77,13 @@ def scores(
 ) -> Node:
     """S (B, T), the score of each scorer for each window."""
     V = word_vectors(nodes, inputs.rows, inputs.bags, tables, options)
-    X = apply(ops.window, V, words=inputs.windows)
+    D = constant(inputs.dense)
     if dropout:
-        X = dropout.apply(X, dropout.x)
-    if inputs.dense.shape[1]:
-        dense = constant(inputs.dense)
-        X = apply(ops.concatenate, X, dropout.apply(dense, dropout.dense) if dropout else dense)
+        V, D = dropout.apply(V, dropout.x), dropout.apply(D, dropout.dense)
     W, b = layer_names(len(options.hidden))[0]
     # All scorers' first layers read the same x: side by side they are one layer.
-    return scores_above(nodes, apply(ops.affine, X, nodes[W], nodes[b]), options, dropout)
+    Z = apply(ops.window_affine, V, D, nodes[W], nodes[b], words=inputs.windows)
+    return scores_above(nodes, Z, options, dropout)
 
 
 def scores_above(

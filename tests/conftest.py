@@ -22,6 +22,12 @@ SMALL = [
     ("training", "epochs", 3),
 ]
 
+LONGER = [  # after SMALL: enough to find some entities
+    ("data", "train", str(shipped("data/demo/train.conll"))),
+    ("training", "epochs", 20),
+    ("training", "patience", 0),
+]
+
 RICH = [
     *(("features", name, 4) for name in ("capitals", "shape", "prefixes", "suffixes", "cased")),
     ("features", "clusters", 3),
@@ -77,8 +83,7 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small finished run that finds some entities. Not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "small"
-    longer = [("training", "epochs", 20), ("training", "patience", 0)]
-    run = Run.start(load_config(overrides=[*SMALL, *longer]), folder)
+    run = Run.start(load_config(overrides=[*SMALL, *LONGER]), folder)
     for _ in run.epochs():
         pass
     run.finish()

@@ -7,6 +7,7 @@ from conftest import RICH, SMALL
 
 from nerwin.batches import Batches
 from nerwin.config import load_config
+from nerwin.text.tokens import runs
 from nerwin.text.vocabulary import PADDING, UNKNOWN
 from nerwin.training import Run
 
@@ -33,6 +34,17 @@ def test_an_epoch_has_every_window_once(run, loss):
     assert Counter(map(bytes, seen)) == Counter(map(bytes, expected))
     labels = np.concatenate([batch.labels for batch in made])
     assert Counter(labels.tolist()) == Counter(batches.labels.tolist())
+
+
+def test_a_batch_is_of_so_many_windows_in_sentences_that_are_shuffled(run):
+    batches, made = all_batches(run, batch_size=64, word_dropout=0.0, document_dropout=0.0)
+    sizes = [len(batch.labels) for batch in made]
+    assert set(sizes[:-1]) == {64}
+    assert sum(sizes) == len(batches)
+    train = run.splits["train"]
+    in_order, _ = runs(train.starts, np.random.default_rng(0).permutation(len(train.starts) - 1))
+    labels = np.concatenate([batch.labels for batch in made])
+    np.testing.assert_array_equal(labels, batches.labels[in_order])
 
 
 def test_batches_for_a_crf_are_whole_sentences_of_about_the_size(run):
@@ -67,7 +79,8 @@ def test_document_dropout_shows_some_words_only_their_sentence(run):
     batches, _ = all_batches(run, document_dropout=0.5)
     alone = run.model.dense(train.words, train.starts, train.alone().documents)[:]
     whole = run.model.dense(train.words, train.starts, train.documents)[:]
-    order = np.random.default_rng(0).permutation(len(batches))
+    sentences = np.random.default_rng(0).permutation(len(train.starts) - 1)
+    order, _ = runs(train.starts, sentences)
     batch = next(batches.epoch(np.random.default_rng(0)))
     mine = order[: len(batch.labels)]
     is_alone = (batch.inputs.dense == alone[mine]).all(axis=1)

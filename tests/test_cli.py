@@ -639,13 +639,13 @@ def test_gradcheck_fails_with_exit_code_1_for_a_wrong_derivative(
 ) -> None:
     from nerwin.engine import ops
 
-    right = ops.affine
+    right = ops.scores
 
-    def affine(*inputs: object) -> object:
-        Z, (dX, dW, db) = right(*inputs)
-        return Z, (dX, lambda dZ: 2 * dW(dZ), db)
+    def scores(*inputs: object) -> object:
+        S, (dH, dU) = right(*inputs)
+        return S, (dH, lambda dS: 2 * dU(dS))
 
-    monkeypatch.setattr(ops, "affine", affine)
+    monkeypatch.setattr(ops, "scores", scores)
     result = nerwin("gradcheck", trained)
     assert result.exit_code == 1
     assert "FAILED" in result.stdout

@@ -130,28 +130,31 @@ def three(B: int, n: int, m: int) -> list[tuple[tuple[int, int], tuple[int, int]
     return [((B, n), (n, m)), ((n, B), (B, m)), ((B, m), (m, n))]
 
 
+WORDS = len(batch(16).inputs.rows)  # different words in the windows of a batch of 16
+FIRST = three(WORDS, D, 5 * 30)  # as if x was one word, and there were as many examples
+
+
 @pytest.mark.parametrize("hidden", [(30,), (30, 20), (30, 20, 10)], ids=len)
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 def test_a_step_has_three_products_a_layer(hidden: tuple[int, ...], activation: str) -> None:
-    widths = (5 * D, *hidden, len(TYPES))
-    wanted = [product for n, m in pairwise(widths) for product in three(16, n, m)]
+    widths = (*hidden, len(TYPES))
+    wanted = FIRST + [product for n, m in pairwise(widths) for product in three(16, n, m)]
     assert products(descent(hidden=hidden, activation=activation), 16) == Counter(wanted)
 
 
 def test_fixed_vectors_spare_the_product_for_them() -> None:
-    first, second, _ = three(16, 5 * D, 30)
-    wanted = [first, second, *three(16, 30, len(TYPES))]
+    wanted = [*FIRST[:2], *three(16, 30, len(TYPES))]
     assert products(descent(update_vectors=False), 16) == Counter(wanted)
 
 
 def test_a_product_made_twice_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    affine = ops.affine
+    op = ops.window_affine
 
-    def again(X, W, b):
-        Z, (dX, dW, db) = affine(X, W, b)
-        return Z, (dX, lambda dZ: dW(dZ + 0 * (X @ W)), db)
+    def again(V, D, W, b, *, words):
+        Z, (dV, dD, dW, db) = op(V, D, W, b, words=words)
+        return Z, (dV, dD, lambda dZ: dW(dZ + 0 * op(V, D, W, b, words=words)[0]), db)
 
-    monkeypatch.setattr(ops, "affine", again)
+    monkeypatch.setattr(ops, "window_affine", again)
     assert products(descent(), 16).total() == 7
 
 
@@ -175,8 +178,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("size", [1, 32, 1000])
 def test_a_step_is_eleven_nodes(made: list[str], size: int) -> None:
     descent().step(batch(size), 0.1)
-    sources, losses = ["E", "W", "b", "U"], ["scores", "logistic_loss"]
-    assert made == [*sources, "lookup", "concatenate", "window", "affine", "sigmoid", *losses]
+    below = ["E", "W", "b", "U", "lookup", "concatenate", ""]  # no dense numbers: a constant
+    assert made == [*below, "window_affine", "sigmoid", "scores", "logistic_loss"]
 
 
 @pytest.mark.parametrize("depth", [2, 3, 20])

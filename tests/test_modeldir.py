@@ -38,7 +38,7 @@ def test_the_manifest_tells_what_the_model_is(trained: Path) -> None:
     assert manifest["version"] == 2
     assert manifest["types"] == ["LOC", "MISC", "ORG", "PER"]
     assert manifest["config"]["model"]["hidden"] == [10]
-    assert manifest["provenance"]["train"]["sentences"] == 180
+    assert manifest["provenance"]["train"]["sentences"] == 875
     assert set(manifest["checkpoints"][manifest["best"]]["parameters"]) == {"E", "W", "b", "U"}
 
 

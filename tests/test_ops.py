@@ -117,10 +117,6 @@ def naive_lookup(E, rows):
     return np.array([[E[r] for r in window] for window in rows])
 
 
-def naive_window(V, words):
-    return np.array([[v for word in window for v in V[word]] for window in words])
-
-
 def naive_concatenate(*parts):
     return np.array(
         [[v for part in parts for v in np.ravel(part[i])] for i in range(len(parts[0]))]
@@ -132,6 +128,11 @@ def naive_affine(X, W, b):
     for i, j in np.ndindex(Z.shape):
         Z[i, j] = b[j] + sum(X[i, k] * W[k, j] for k in range(len(W)))
     return Z
+
+
+def naive_window_affine(V, D, W, b, words):
+    x = [[v for word in window for v in V[word]] for window in words]
+    return naive_affine(np.column_stack((x, D)), W, b)
 
 
 def naive_grouped_affine(X, W, b):
@@ -163,9 +164,9 @@ FORWARD = {
     "total": lambda X: math.fsum(X.ravel()),
     "lookup": naive_lookup,
     "bag": naive_bag,
-    "window": naive_window,
     "concatenate": naive_concatenate,
     "affine": naive_affine,
+    "window_affine": naive_window_affine,
     "grouped_affine": naive_grouped_affine,
     "sigmoid": special.expit,
     "tanh": lambda Z: (np.exp(Z) - np.exp(-Z)) / (np.exp(Z) + np.exp(-Z)),

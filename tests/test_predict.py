@@ -230,7 +230,7 @@ def test_filters(trained: Path) -> None:
     score = sorted(score for _, score in everything)[1]
     for kind in kinds:
         assert entities("--types", kind) == [e for e in everything if e[0] == kind]
-    above = entities("--min-score", str(score - 0.0001))
+    above = entities("--min-score", str(score - 0.00005))
     assert above == [e for e in everything if e[1] >= score]
     assert 0 < len(above) < len(everything)
     assert entities("--types", ",".join(kinds)) == everything

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL
+from conftest import LONGER, SMALL
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -281,8 +281,7 @@ def test_without_a_fit_scores_stay_to_the_bit() -> None:
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run whose dev file was tuned on. Not to be changed."""
     folder = tmp_path_factory.mktemp("runs") / "tuned"
-    options = [("model", "tune", True), ("training", "epochs", 20), ("training", "patience", 0)]
-    run = Run.start(load_config(overrides=[*SMALL, *options]), folder)
+    run = Run.start(load_config(overrides=[*SMALL, *LONGER, ("model", "tune", True)]), folder)
     for _ in run.epochs():
         pass
     run.finish()

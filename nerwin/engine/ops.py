@@ -118,18 +118,6 @@ def bag(E: Array, *, rows: Indices, starts: Indices) -> tuple[Array, Gradients]:
     return np.add.reduceat(E.take(rows, axis=0), starts[:-1], axis=0) * share, (dE,)
 
 
-def window(V: Array, *, words: Indices) -> tuple[Array, Gradients]:
-    """x = [v₋C … v₊C]: the vectors of a window's words, side by side (L3, 0:07).
-
-    V (k, n), words (B, P) -> (B, P·n). A word in several windows gets the sum of its gradients.
-    """
-
-    def dV(dX: Array) -> Array:
-        return sum_by_row(words.ravel(), dX.reshape(-1, V.shape[1]), len(V))
-
-    return V.take(words, axis=0).reshape(len(words), -1), (dV,)
-
-
 def concatenate(*parts: Array) -> tuple[Array, Gradients]:
     """x = [e₁ e₂ …]: everything known of an example, side by side. Parts (B, ...) -> (B, n)."""
     batch = len(parts[0])
@@ -164,6 +152,55 @@ def affine(X: Array, W: Array, b: Array) -> tuple[Array, Gradients]:
         return dZ.sum(axis=0)
 
     return Z, (dX, dW, db)
+
+
+def window_affine(
+    V: Array, D: Array, W: Array, b: Array, *, words: Indices
+) -> tuple[Array, Gradients]:
+    """Z = X W + b for rows x = [v₋C … v₊C d] of X: the vectors of a window's words side by side
+    (L3, 0:07), then numbers of the example's own.
+
+    V (k, n) of different words, words (B, P) of the windows, D (B, K), W (P·n + K, m), b (m,)
+    -> (B, m). X is never made: X W is a sum over the places in the window, so each word is
+    multiplied once by the part of W for each place, and a window adds up what its words have there.
+    Back, a word at a place gets the sum dA of dZ over the windows that have it there.
+    """
+    P, (k, n), m = words.shape[1], V.shape, len(b)
+    parts = W[: P * n].reshape(P, n, m).transpose(1, 0, 2).reshape(n, P * m)  # side by side
+    places = words * P + np.arange(P)
+    A = (V @ parts).reshape(k * P, m)  # what each word adds at each place
+    Z = A.take(places[:, 0], axis=0)
+    for p in range(1, P):
+        Z += A.take(places[:, p], axis=0)
+    if D.size:
+        Z += D @ W[P * n :]
+    Z += b
+    made: list[tuple[Array, Array]] = []
+
+    def dA(dZ: Array) -> Array:
+        """dV and dW share it."""
+        if not made or made[0][0] is not dZ:
+            starts = np.arange(0, places.size + 1, P)
+            made[:] = [(dZ, sum_by_row(places.ravel(), dZ, k * P, starts).reshape(k, P * m))]
+        return made[0][1]
+
+    def dV(dZ: Array) -> Array:
+        return dA(dZ) @ parts.T
+
+    def dD(dZ: Array) -> Array:
+        return dZ @ W[P * n :].T
+
+    def dW(dZ: Array) -> Array:
+        made = np.empty_like(W)
+        made[: P * n].reshape(P, n, m)[:] = (V.T @ dA(dZ)).reshape(n, P, m).transpose(1, 0, 2)
+        if D.size:
+            np.matmul(D.T, dZ, out=made[P * n :])
+        return made
+
+    def db(dZ: Array) -> Array:
+        return dZ.sum(axis=0)
+
+    return Z, (dV, dD, dW, db)
 
 
 def grouped_affine(X: Array, W: Array, b: Array) -> tuple[Array, Gradients]:
