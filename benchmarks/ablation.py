@@ -23,11 +23,11 @@ from typing import Any
 
 OFF: dict[str, dict[str, Any]] = {
     "token features": {
-        "features": dict.fromkeys(("capitals", "shape", "prefixes", "suffixes", "cased"), 0)
+        "features": dict.fromkeys(("capitals", "shape", "prefixes", "suffixes", "cased"), False)
     },
-    "clusters": {"features": {"clusters": 0}},
+    "clusters": {"features": {"clusters": False}},
     "document features": {"features": {"documents": False}, "training": {"document_dropout": 0}},
-    "lists of training entities": {"features": {"train_lists": 0}},
+    "lists of training entities": {"features": {"train_lists": False}},
     "dropout of every kind": {
         "training": dict.fromkeys(("dropout", "dropout_dense", "dropout_hidden", "word_dropout"), 0)
     },

@@ -15,6 +15,7 @@ from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.initial import new_model
 from nerwin.model import Model
+from nerwin.text.tokens import runs
 from nerwin.text.vectors import WordVectors
 
 RATES = {"sgd": 1.0, "adam": 0.001}
@@ -44,9 +45,10 @@ class Problem:
         return Descent(model, Batches(model, self.gold, options), options, (0,))
 
     def orders(self, size: int) -> Iterator[Indices]:
-        """The tokens of each batch, without end; every token once an epoch."""
+        """The tokens of each batch, without end: every sentence once an epoch, in random order."""
+        starts = self.gold.starts
         for epoch in count():
-            order = np.random.default_rng(epoch).permutation(len(self.rows))
+            order, _ = runs(starts, np.random.default_rng(epoch).permutation(len(starts) - 1))
             yield from np.split(order, range(size, len(order), size))
 
 

@@ -93,22 +93,25 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """What x holds beside word vectors: sizes of small trained vectors; 0 for none."""
+    """What x holds beside word vectors: a small trained vector for each of these, and more."""
 
-    capitals: int = _option(0, "size for the class of capitalisation", at_least=0)
-    shape: int = _option(0, "size for the shape, Xx-dd", at_least=0)
-    prefixes: int = _option(0, "size for each prefix of 2, 3 and 4 characters", at_least=0)
-    suffixes: int = _option(0, "size for each suffix of 2, 3 and 4 characters", at_least=0)
-    cased: int = _option(0, "size for the word as it is written", at_least=0)
+    feature_size: int = _option(4, "size of the vector of each of the following", at_least=1)
+    capitals: bool = _option(False, "the class of capitalisation")
+    shape: bool = _option(False, "the shape, Xx-dd")
+    prefixes: bool = _option(False, "the prefixes of 2, 3 and 4 characters")
+    suffixes: bool = _option(False, "the suffixes of 2, 3 and 4 characters")
+    cased: bool = _option(False, "the word as it is written")
+    clusters: bool = _option(
+        False, "the word's cluster among 100, and among 1000, of the pretrained vectors"
+    )
+    lists: bool = _option(True, "a match in each list of data.gazetteer")
+    train_lists: bool = _option(
+        False, "a match with an entity of other training documents, by type"
+    )
     ngrams: int = _option(
-        0, "size for the mean of the word's runs of 3 and 4 characters, hashed", at_least=0
-    )
-    clusters: int = _option(
-        0, "size for the word's cluster among 100, and among 1000, of the vectors", at_least=0
-    )
-    lists: int = _option(5, "size for a match in each list of data.gazetteer", at_least=0)
-    train_lists: int = _option(
-        0, "size for a match with an entity of other training documents, by type", at_least=0
+        0,
+        "size of the mean vector of the word's runs of 3 and 4 characters, hashed; 0: none",
+        at_least=0,
     )
     documents: bool = _option(False, "what the rest of the document tells of the word")
     folds: int = _option(
@@ -122,16 +125,16 @@ class FeatureOptions:
         if self.folds == 1:
             raise ConfigError("features.folds: 2 folds at least, or 0")
 
-    def sizes(self) -> dict[str, int]:
-        """Feature of a token -> size of its vectors, of those that are wanted."""
-        sizes = {
+    def of_tokens(self) -> list[str]:
+        """Which features of a token's string are wanted."""
+        wanted = {
             "capitals": self.capitals,
             "shape": self.shape,
             **{f"prefix{n}": self.prefixes for n in (2, 3, 4)},
             **{f"suffix{n}": self.suffixes for n in (2, 3, 4)},
             "cased": self.cased,
         }
-        return {name: size for name, size in sizes.items() if size}
+        return [name for name, on in wanted.items() if on]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from nerwin.storage import Picked
 from nerwin.text.clusters import cluster
 from nerwin.text.documents import width
 from nerwin.text.features import frequent_values
-from nerwin.text.gazetteers import ROWS, EntityList
+from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.ngrams import BUCKETS
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
@@ -38,7 +38,7 @@ def new_model(
     """
     options, features = config.model, config.features
     vocabulary, E, order = new_table(words, vectors, tokens, options, rng)
-    values = {name: frequent_values(name, tokens) for name in features.sizes()}
+    values = {name: frequent_values(name, tokens) for name in features.of_tokens()}
     clusters = {}
     for k in CLUSTERS if features.clusters else ():
         rows = len(SPECIAL) + cluster(vectors, k, rng)[order]
@@ -102,7 +102,8 @@ def new_parameters(
 ) -> Parameters:
     """Fresh parameters around a table of word vectors E.
 
-    tables  the other tables: name -> rows, size and columns of x; normal with spread 0.1
+    tables  the other tables: name -> rows, size, and how many of its vectors a word has; normal
+            with spread 0.1
     dense   how many dense numbers there are
     W and U uniform within ±√(6/(fan in + fan out)) (Glorot and Bengio, 2010), b zero.
     """
@@ -138,13 +139,11 @@ def new_parameters(
 
 def feature_tables(options: FeatureOptions, lexicon: Lexicon) -> dict[str, tuple[int, int, int]]:
     """Rows, size and columns of every table beside the word vectors'."""
-    first, sizes = len(SPECIAL), options.sizes()
-    tables = {name: (first + len(values), sizes[name]) for name, values in lexicon.values.items()}
-    for name, rows in lexicon.clusters.items():
-        tables[name] = int(rows.max()) + 1, options.clusters
-    for name, lists in lexicon.gazetteers.tables.items():
-        tables[name] = first + ROWS * len(lists), getattr(options, name)
-    if lexicon.buckets:
-        tables["ngrams"] = first + lexicon.buckets, options.ngrams
-    columns = {name: place.stop - place.start for name, place in lexicon.tables.items()}
-    return {f"E_{name}": (*shape, columns[f"E_{name}"]) for name, shape in tables.items()}
+    tables = {}
+    if "E_ngrams" in lexicon.tables:
+        tables["E_ngrams"] = len(SPECIAL) + lexicon.buckets, options.ngrams, 1
+    if "E_features" in lexicon.tables:
+        columns = lexicon.tables["E_features"]
+        count = columns.stop - columns.start
+        tables["E_features"] = lexicon.feature_rows, options.feature_size, count
+    return tables

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
-VERSION = 2
+VERSION = 3
 _TEXTS = ("words.txt", "features.json", "gazetteers.json")
 _CHECKPOINT = re.compile(r"(fold-\d+-)?epoch-\d+")
 _FILES = (*_TEXTS, "index.npy", "untouched.npy", "pretrained.npy", "metrics.json*")
@@ -90,8 +90,8 @@ def create(folder: Path, model: Model, manifest: Manifest) -> None:
         arrays = {"index.npy": lexicon.vocabulary.index, "untouched.npy": model.untouched}
         if lexicon.values:
             texts["features.json"] = json.dumps(lexicon.values, ensure_ascii=False)
-        if tables := lexicon.gazetteers.tables:
-            lists = {table: [one.as_dict() for one in several] for table, several in tables.items()}
+        if groups := lexicon.gazetteers.groups:
+            lists = {name: [one.as_dict() for one in several] for name, several in groups.items()}
             texts["gazetteers.json"] = json.dumps(lists, ensure_ascii=False)
         for name, rows in lexicon.clusters.items():
             arrays[f"{name}.npy"] = rows.astype(np.int16)
@@ -292,8 +292,8 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
         lists: dict[str, list[EntityList]] = {}
         if "gazetteers.json" in files:
             stored = read(folder / "gazetteers.json", files["gazetteers.json"]["sha256"])
-            for table, several in json.loads(stored).items():
-                lists[table] = [EntityList.from_dict(one) for one in several]
+            for name, several in json.loads(stored).items():
+                lists[name] = [EntityList.from_dict(one) for one in several]
         clusters = {
             name.removesuffix(".npy"): load_array(folder / name, about)
             for name, about in files.items()

@@ -69,7 +69,7 @@ def words_and_vectors(
 
 
 def entity_lists(config: Config, train: Gold) -> dict[str, list[EntityList]]:
-    """The lists that the options ask for, under the option of their size."""
+    """The lists that the options ask for, under the option's name."""
     files = config.data.gazetteers()
     for _, path in files:
         if not Path(path).exists():

@@ -213,7 +213,7 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     )
     rng = np.random.default_rng(_SEED)
     coding = Labels(_TYPES, options.tags)
-    tables = {"E_shape": (5, 2, 1), "E_ngrams": (7, 2, 1), "E_lists": (12, 2, 2)} if rich else {}
+    tables = {"E_ngrams": (7, 2, 1), "E_features": (5 + 12, 2, 3)} if rich else {}
     dense = rng.normal(size=(len(windows), 3 if rich else 0))
     E = rng.normal(size=(9, 3))
     parameters = new_parameters(E, coding, options, rng, tables, dense.shape[1])
@@ -229,7 +229,7 @@ def _model_case(title: str, options: ModelOptions, *, rich: bool = False) -> Cas
     vocabulary = Vocabulary.of([f"word{i}" for i in range(len(E) - len(SPECIAL))])
     lexicon = Lexicon(vocabulary, values, lists=lists, buckets=5 * rich)
     model = Model(options, _TYPES, lexicon, parameters, E[:0], E[:0])
-    columns = [rows, rows % 5, rows, rows, rows % 8 + 4] if rich else [rows]
+    columns = [rows, rows, rows % 5, 5 + rows, 9 + rows % 8] if rich else [rows]
     bags = Bags(
         np.array([0, 1, 2, 3, 2, 2, 5, 6, 3, 6, 4, 4]), np.array([0, 1, 2, 4, 7, 9, 10, 11, 12])
     )

@@ -29,10 +29,10 @@ LONGER = [  # after SMALL: enough to find some entities
 ]
 
 RICH = [
-    *(("features", name, 4) for name in ("capitals", "shape", "prefixes", "suffixes", "cased")),
-    ("features", "clusters", 3),
+    *(("features", name, True) for name in ("capitals", "shape", "prefixes", "suffixes", "cased")),
+    ("features", "clusters", True),
     ("features", "ngrams", 5),
-    ("features", "train_lists", 2),
+    ("features", "train_lists", True),
     ("features", "documents", True),
     ("model", "tags", "BIOES"),
     ("model", "loss", "softmax"),

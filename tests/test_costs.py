@@ -131,7 +131,8 @@ def three(B: int, n: int, m: int) -> list[tuple[tuple[int, int], tuple[int, int]
 
 
 WORDS = len(batch(16).inputs.rows)  # different words in the windows of a batch of 16
-FIRST = three(WORDS, D, 5 * 30)  # as if x was one word, and there were as many examples
+# The same of the first layer, for words instead of windows, at each of five places.
+FIRST = [((WORDS, D), (5, D, 30)), ((D, WORDS), (5, WORDS, 30)), ((5, WORDS, 30), (5, 30, D))]
 
 
 @pytest.mark.parametrize("hidden", [(30,), (30, 20), (30, 20, 10)], ids=len)

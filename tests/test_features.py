@@ -79,9 +79,10 @@ def rows_of(lexicon, tokens):
 
 def test_a_token_has_a_row_in_every_table():
     lexicon = make_lexicon()
-    assert list(lexicon.tables) == ["E", "E_capitals", "E_prefix2", "E_cluster2"]
+    assert lexicon.tables == {"E": slice(0, 1), "E_features": slice(1, 4)}
+    assert lexicon.feature_rows == 4 + 3 + 4  # of classes of capitals, of prefixes, of clusters
     tokens = ["the", "Paris", "Rome", "XX", "the"]
-    expected = [[2, 2, 0, 2], [3, 3, 2, 3], [4, 3, 0, 3], [0, 0, 0, 0], [2, 2, 0, 2]]
+    expected = [[2, 2, 4, 9], [3, 3, 6, 10], [4, 3, 4, 10], [0, 0, 4, 7], [2, 2, 4, 9]]
     assert rows_of(lexicon, tokens) == expected
     assert lexicon.words(Tokens.of(tokens)).tolist() == [2, 3, 4, 0]
     assert rows_of(lexicon, []) == []
@@ -94,8 +95,8 @@ def test_rows_do_not_depend_on_what_was_asked_before(batches):
         assert rows_of(lexicon, batch) == rows_of(make_lexicon(), batch)
         numbers, rows = lexicon.rows(Tokens.of(batch), np.array([0, len(batch)]))
         assert len(set(numbers.tolist())) == len(set(batch)) == len(rows) - len(SPECIAL)
-        assert rows[UNKNOWN].tolist() == [UNKNOWN] * 4
-        assert rows[PADDING].tolist() == [PADDING] * 4
+        assert rows[UNKNOWN].tolist() == [UNKNOWN, *(place + UNKNOWN for place in (0, 4, 7))]
+        assert rows[PADDING].tolist() == [PADDING, *(place + PADDING for place in (0, 4, 7))]
 
 
 def test_words_that_have_one_vector_have_one_number():
@@ -113,7 +114,7 @@ def test_what_a_list_tells_parts_equal_words():
     numbers, rows = lexicon.rows(tokens, np.array([0, 5]))
     known = lexicon.gazetteers
     matches = known.rows(known.numbers(tokens), np.array([0, 5]))
-    assert rows[numbers][:, lexicon.tables["E_lists"]].tolist() == matches.tolist()
+    assert rows[numbers][:, lexicon.tables["E_features"]].tolist() == (matches + [0, 7]).tolist()
     assert rows[numbers, 0].tolist() == [0, 2, 2, 0, 2]
     assert rows[numbers, 1].tolist() == [2, 3, 3, 4, 3]  # of their bags
     assert numbers[2] == numbers[4] != numbers[1]
@@ -124,5 +125,5 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr(lexicon_module, "_CACHED", 10)
     lexicon = make_lexicon()
     for i in range(50):
-        assert rows_of(lexicon, [f"word{i}", "Paris"])[1] == [3, 3, 2, 3]
+        assert rows_of(lexicon, [f"word{i}", "Paris"])[1] == [3, 3, 6, 10]
         assert len(lexicon._number) <= 13

@@ -32,13 +32,11 @@ def marks(lists, *sentences, own=None):
     """What each list makes of the sentences, a text for each list."""
     tokens = [token for sentence in sentences for token in sentence.split()]
     starts = np.cumsum([0] + [len(sentence.split()) for sentence in sentences])
-    tables = {"some": lists[:1], "others": lists[1:]}
-    known = Gazetteers(tables)
+    known = Gazetteers({"some": lists[:1], "others": lists[1:]})
     rows = known.rows(known.numbers(tokens), starts, None if own is None else np.array(own))
     assert rows.shape == (len(tokens), len(lists))
     assert rows.dtype == np.int32
-    first = [2, *range(2, 5 * len(lists), 5)]  # the second list is the first of its table
-    return ["".join(MARKS[row] for row in column) for column in (rows - first[: len(lists)]).T]
+    return ["".join(MARKS[row] for row in column) for column in (rows - 2).T]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +210,7 @@ def options(tmp_path):
     (tmp_path / "towns.txt").write_text("Paris\n")
     (tmp_path / "my.toml").write_text(
         '[data]\ngazetteer = ["PER=first.txt", "a/b:\\u00e4=towns.txt", "PER=second.txt"]\n'
-        "[features]\ntrain_lists = 3\n"
+        "[features]\ntrain_lists = true\nfeature_size = 3\n"
     )
     return load_config(tmp_path / "my.toml", [*SMALL, ("training", "epochs", 2)])
 
@@ -229,15 +227,14 @@ def test_a_models_folder_holds_its_lists(options, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "elsewhere")
     again = Run.resume(Path("run"))
     assert [epoch.number for epoch in again.epochs()] == [2]
-    lists = load_model(Path("run")).lexicon.gazetteers.tables
-    assert {table: [one.name for one in several] for table, several in lists.items()} == {
+    lists = load_model(Path("run")).lexicon.gazetteers.groups
+    assert {group: [one.name for one in several] for group, several in lists.items()} == {
         "lists": ["PER", "a/b:ä"],
         "train_lists": ["LOC", "MISC", "ORG", "PER"],
     }
     assert len(lists["lists"][0].entries) == 3
-    assert lists == run.model.lexicon.gazetteers.tables
-    shapes = {name: again.model.parameters[name].shape for name in ("E_lists", "E_train_lists")}
-    assert shapes == {"E_lists": (2 + 5 * 2, 5), "E_train_lists": (2 + 5 * 4, 3)}
+    assert lists == run.model.lexicon.gazetteers.groups
+    assert again.model.parameters["E_features"].shape == ((2 + 4) * (2 + 5), 3)
 
 
 def rows_of(windows):

@@ -35,7 +35,7 @@ def test_a_folder_holds_json_arrays_and_words_and_nothing_else(trained: Path) ->
 def test_the_manifest_tells_what_the_model_is(trained: Path) -> None:
     manifest = json.loads((trained / "manifest.json").read_text())
     assert manifest["format"] == "nerwin-run"
-    assert manifest["version"] == 2
+    assert manifest["version"] == 3
     assert manifest["types"] == ["LOC", "MISC", "ORG", "PER"]
     assert manifest["config"]["model"]["hidden"] == [10]
     assert manifest["provenance"]["train"]["sentences"] == 875

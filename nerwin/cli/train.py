@@ -188,7 +188,7 @@ def _introduction(run: Run) -> str:
         f"case, {found['digits']} by digits; {found['unknown']} unknown",
         f"run      {run.folder}",
     ]
-    if lists := run.model.lexicon.gazetteers.tables.get("lists"):
+    if lists := run.model.lexicon.gazetteers.groups.get("lists"):
         counts = ", ".join(f"{one.name}: {len(one.entries):,} entities" for one in lists)
         lines.insert(-1, f"lists    {counts}")
     if "dev" in about:

@@ -166,12 +166,11 @@ def window_affine(
     Back, a word at a place gets the sum dA of dZ over the windows that have it there.
     """
     P, (k, n), m = words.shape[1], V.shape, len(b)
-    parts = W[: P * n].reshape(P, n, m).transpose(1, 0, 2).reshape(n, P * m)  # side by side
-    places = words * P + np.arange(P)
-    A = (V @ parts).reshape(k * P, m)  # what each word adds at each place
-    Z = A.take(places[:, 0], axis=0)
+    by_place = W[: P * n].reshape(P, n, m)
+    A = V @ by_place  # (P, k, m), what each word adds at each place
+    Z = A[0].take(words[:, 0], axis=0)
     for p in range(1, P):
-        Z += A.take(places[:, p], axis=0)
+        Z += A[p].take(words[:, p], axis=0)
     if D.size:
         Z += D @ W[P * n :]
     Z += b
@@ -180,22 +179,24 @@ def window_affine(
     def dA(dZ: Array) -> Array:
         """dV and dW share it."""
         if not made or made[0][0] is not dZ:
-            starts = np.arange(0, places.size + 1, P)
-            made[:] = [(dZ, sum_by_row(places.ravel(), dZ, k * P, starts).reshape(k, P * m))]
+            cells = (words + k * np.arange(P)).ravel()
+            starts = np.arange(0, len(cells) + 1, P)
+            made[:] = [(dZ, sum_by_row(cells, dZ, P * k, starts).reshape(P, k, m))]
         return made[0][1]
 
     def dV(dZ: Array) -> Array:
-        return dA(dZ) @ parts.T
+        summed: Array = (dA(dZ) @ by_place.transpose(0, 2, 1)).sum(axis=0)
+        return summed
 
     def dD(dZ: Array) -> Array:
         return dZ @ W[P * n :].T
 
     def dW(dZ: Array) -> Array:
-        made = np.empty_like(W)
-        made[: P * n].reshape(P, n, m)[:] = (V.T @ dA(dZ)).reshape(n, P, m).transpose(1, 0, 2)
+        gradient = np.empty_like(W)
+        np.matmul(V.T, dA(dZ), out=gradient[: P * n].reshape(P, n, m))
         if D.size:
-            np.matmul(D.T, dZ, out=made[P * n :])
-        return made
+            np.matmul(D.T, dZ, out=gradient[P * n :])
+        return gradient
 
     def db(dZ: Array) -> Array:
         return dZ.sum(axis=0)

@@ -102,17 +102,16 @@ def _lower(words: Sequence[str]) -> Entry:
 class Gazetteers:
     """Lists, and what matches in them.
 
-    tables  name of a table -> the lists whose columns have their rows in it. Each list has
-            ``ROWS`` of them, after the special ones: for no match, and for B, I, E and S
+    groups  where lists come from -> lists. Each list has ``ROWS`` rows, after the special ones: for
+            no match, and for B, I, E and S
 
-    ``no_match`` (L,) is the row of each column where nothing matches.
+    ``no_match`` (L,) is the row of each list where nothing matches.
     """
 
-    def __init__(self, tables: Mapping[str, Sequence[EntityList]] | None = None) -> None:
-        self.tables = {name: list(lists) for name, lists in (tables or {}).items()}
-        lists = [one for several in self.tables.values() for one in several]
-        places = [i for several in self.tables.values() for i in range(len(several))]
-        self.no_match = len(SPECIAL) + ROWS * np.array(places, np.int32)
+    def __init__(self, groups: Mapping[str, Sequence[EntityList]] | None = None) -> None:
+        self.groups = {name: list(lists) for name, lists in (groups or {}).items()}
+        lists = [one for several in self.groups.values() for one in several]
+        self.no_match = np.full(len(lists), len(SPECIAL), np.int32)
         entries = [entry for one in lists for entry in one.entries]
         distinct = dict.fromkeys(chain.from_iterable(entries))
         self._number = {word: i for i, word in enumerate(distinct, 1)}  # 0 is for all other words

@@ -22,13 +22,14 @@ class Lexicon:
     """The rows of every distinct token, computed once.
 
     vocabulary  words with vectors; the first column
+    buckets     of the n-grams, 0 if there are none; the rows in their column are numbers of bags
     values      feature -> its values in order of their rows, from row 2 on
     clusters    name -> (V,) the cluster's row of each row of the vocabulary
-    lists       name -> lists of entities, see ``Gazetteers``; what matches them depends on the
-                sentence
-    buckets     of the n-grams, 0 if there are none; the rows in their column are numbers of bags
+    lists       of entities, by where they come from, see ``Gazetteers``; what matches them depends
+                on the sentence
 
-    ``tables`` has each table's columns.
+    ``tables`` has each table's columns. The features are in one table of ``feature_rows``, one
+    after the other; those of the lists are last.
     """
 
     def __init__(
@@ -44,21 +45,24 @@ class Lexicon:
         self.clusters = dict(clusters or {})
         self.gazetteers = Gazetteers(lists)
         self.buckets = buckets
-        columns = ["E", *(f"E_{name}" for name in (*self.values, *self.clusters))]
-        columns += ["E_ngrams"] * (buckets > 0)
-        columns += [
-            f"E_{name}" for name, several in self.gazetteers.tables.items() for _ in several
-        ]
-        self.tables = {
-            name: slice(columns.index(name), columns.index(name) + columns.count(name))
-            for name in columns
-        }
         first = len(SPECIAL)
         self._features = [
             (FEATURES[name], {value: row for row, value in enumerate(listed, first)})
             for name, listed in self.values.items()
         ]
         self._columns = 1 + len(self.values) + len(self.clusters)
+        heights = [first + len(listed) for listed in self.values.values()]
+        heights += [int(rows.max()) + 1 for rows in self.clusters.values()]
+        heights += [first + ROWS] * len(self.gazetteers.no_match)
+        self.feature_rows = sum(heights)
+        self.tables = {"E": slice(0, 1)}
+        if buckets:
+            self.tables["E_ngrams"] = slice(1, 2)
+        before = len(self.tables)
+        if heights:
+            self.tables["E_features"] = slice(before, before + len(heights))
+        # Where each column's own rows begin in its table.
+        self._places = np.append(np.zeros(before), np.cumsum(heights) - heights).astype(np.int32)
         self._forget()
 
     def _forget(self) -> None:
@@ -78,17 +82,18 @@ class Lexicon:
         starts, own  as in ``Gazetteers.rows``
         """
         remembered = self._remembered(tokens)
-        rows, numbers = self._rows[remembered], len(SPECIAL) + tokens.numbers
+        numbers: Indices = len(SPECIAL) + tokens.numbers
+        rows: Indices = self._rows[remembered]
         if self.buckets:
-            rows = np.column_stack((rows, np.arange(len(rows), dtype=np.int32)))
-        if self.gazetteers.tables:
+            rows = np.insert(rows, 1, np.arange(len(rows)), axis=1)
+        if self.gazetteers.groups:
             words = self._listed[remembered[len(SPECIAL) :]][tokens.numbers]
             found = self.gazetteers.rows(words, starts, own)
-            return _beside(found, self.gazetteers.no_match, numbers, rows)
+            numbers, rows = _beside(found, self.gazetteers.no_match, numbers, rows)
         if rows.shape[1] == 1:  # words that are written in several ways have one vector
             rows, number = np.unique(rows, return_inverse=True)
             return number.ravel()[numbers], rows[:, None]
-        return numbers, rows
+        return numbers, rows + self._places
 
     def words(self, tokens: Tokens) -> Indices:
         """The row of each different token among the word vectors, (W,)."""
@@ -115,7 +120,7 @@ class Lexicon:
             self._rows = np.concatenate((self._rows, self._find(new)))
             if self.buckets:
                 self._bags += Bags.of([ngram_rows(token, self.buckets) for token in new])
-            if self.gazetteers.tables:
+            if self.gazetteers.groups:
                 self._listed = np.append(self._listed, self.gazetteers.numbers(new))
         self._latest = tokens, np.append((UNKNOWN, PADDING), len(SPECIAL) + numbers)
         return self._latest[1]
