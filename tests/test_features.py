@@ -118,7 +118,7 @@ def test_what_a_list_tells_parts_equal_words():
     assert rows[numbers, 0].tolist() == [0, 2, 2, 0, 2]
     assert rows[numbers, 1].tolist() == [2, 3, 3, 4, 3]  # of their bags
     assert numbers[2] == numbers[4] != numbers[1]
-    assert rows[PADDING].tolist() == [PADDING] * 4
+    assert rows[PADDING].tolist() == [PADDING, PADDING, PADDING, 7 + PADDING]
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
