@@ -168,7 +168,7 @@ class Model:
             ]
             return apply(crf_loss, S, *path, labels=labels, starts=starts)
         if Y is None:
-            Y = np.eye(len(self.labels), dtype=dtype)[labels]
+            Y = np.eye(len(self.labels), dtype=dtype).take(labels, axis=0)
         if self.options.loss == "softmax":
             return apply(ops.softmax_cross_entropy, S, Y=Y)
         Y = Y[:, 1:]  # "outside" has no scorer

@@ -16,6 +16,7 @@ Examples are rows, so the lecture's W x + b reads X W + b here (HSE-2).
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def concatenate(*parts: Array) -> tuple[Array, Gradients]:
     """x = [e₁ e₂ …]: everything known of an example, side by side. Parts (B, ...) -> (B, n)."""
     batch = len(parts[0])
     flat = [part.reshape(batch, -1) for part in parts]
-    edges = np.cumsum([0] + [part.shape[1] for part in flat])
+    edges = [0, *accumulate(part.shape[1] for part in flat)]
 
     def cut(i: int) -> Callable[[Array], Array]:
         return lambda dX: dX[:, edges[i] : edges[i + 1]].reshape(parts[i].shape)
