@@ -222,6 +222,33 @@ def test_a_row_met_several_times_gets_the_sum_and_a_row_not_met_exactly_zero():
     np.testing.assert_array_equal(gradient(dV).dense(), expected)
 
 
+@given(
+    st.sampled_from([1, 3, 5]),
+    st.integers(1, 5),
+    st.integers(0, 6),
+    st.integers(0, 2),
+    st.sampled_from([np.int32, np.int64]),
+)
+def test_a_window_affine_is_the_affine_of_x_put_together(P, k, B, K, dtype):
+    n, m = 2, 3
+    rng = np.random.default_rng(P + 10 * k + 100 * B)
+    V, D, W, b, dZ, another = (
+        rng.normal(size=shape) for shape in ((k, n), (B, K), (P * n + K, m), (m,), (B, m), (B, m))
+    )
+    words = rng.integers(0, k, (B, P), dtype)
+    X = np.column_stack((V[words].reshape(B, P * n), D))
+    Z, (dV, dD, dW, db) = ops.window_affine(V, D, W, b, words=words)
+    expected, (dX, expected_dW, expected_db) = ops.affine(X, W, b)
+    np.testing.assert_allclose(Z, expected, atol=1e-12)
+    for upstream in (dZ, another, dZ):  # what is kept of one is not another's
+        expected_dV = np.zeros_like(V)
+        np.add.at(expected_dV, words, dX(upstream)[:, : P * n].reshape(B, P, n))
+        np.testing.assert_allclose(dV(upstream), expected_dV, atol=1e-12)
+        np.testing.assert_allclose(dD(upstream), dX(upstream)[:, P * n :], atol=1e-12)
+        np.testing.assert_allclose(dW(upstream), expected_dW(upstream), atol=1e-12)
+        np.testing.assert_allclose(db(upstream), expected_db(upstream), atol=1e-12)
+
+
 def test_the_batchs_gradient_is_the_sum_of_its_examples_gradients():
     rng = np.random.default_rng(0)
     X, W, b, dZ = (rng.normal(size=shape) for shape in ((6, 4), (4, 3), (3,), (6, 3)))

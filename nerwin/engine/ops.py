@@ -172,7 +172,7 @@ def window_affine(
     Z = A[0].take(words[:, 0], axis=0)
     for p in range(1, P):
         Z += A[p].take(words[:, p], axis=0)
-    if D.size:
+    if len(W) > P * n:
         Z += D @ W[P * n :]
     Z += b
     made: list[tuple[Array, Array]] = []
@@ -195,7 +195,7 @@ def window_affine(
     def dW(dZ: Array) -> Array:
         gradient = np.empty_like(W)
         np.matmul(V.T, dA(dZ), out=gradient[: P * n].reshape(P, n, m))
-        if D.size:
+        if len(W) > P * n:
             np.matmul(D.T, dZ, out=gradient[P * n :])
         return gradient
 
