@@ -5,11 +5,18 @@ import numpy as np
 import pytest
 
 from nerwin import scoring
-from nerwin.classifier import ACTIVATIONS, Inputs, layer_names, parameter_nodes, scores
+from nerwin.classifier import (
+    ACTIVATIONS,
+    Dropout,
+    Inputs,
+    layer_names,
+    parameter_nodes,
+    scores,
+)
 from nerwin.config import ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine import ops
-from nerwin.engine.graph import backward, parameter
+from nerwin.engine.graph import backward, constant, parameter
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.gold import read_gold
 from nerwin.initial import new_parameters
@@ -195,6 +202,31 @@ def test_separate_networks_learn_as_many_models_of_one_type_do(hidden, kind):
 
 
 # --- the table of vectors ------------------------------------------------------------------------
+
+
+def test_dropout_hides_the_same_of_a_word_in_all_windows_of_a_batch():
+    model = make_model()
+    inputs = some_inputs(model)
+    twice = replace(
+        inputs,
+        windows=np.concatenate((inputs.windows, inputs.windows)),
+        dense=np.zeros((2 * len(inputs.dense), 0), np.float32),
+    )
+    nodes = parameter_nodes(model.parameters, model.options)
+
+    def made(dropout):
+        return scores(nodes, twice, model.lexicon.tables, model.options, dropout).value
+
+    S = made(Dropout(np.random.default_rng(0), 0.5, 0.5))
+    np.testing.assert_array_equal(*np.split(S, 2))
+    assert (made(None) != S).any(axis=1).all()
+
+
+def test_dropout_keeps_the_mean():
+    ones = constant(np.ones((200, 300), np.float32))
+    kept = Dropout(np.random.default_rng(0)).apply(ones, 0.4).value
+    assert set(np.unique(kept).tolist()) == {0, float(np.float32(1 / 0.6))}
+    assert kept.mean() == pytest.approx(1, abs=0.02)
 
 
 def test_vectors_of_rows_in_training_and_of_untouched_ones():
