@@ -1,4 +1,4 @@
-"""Training data -> shuffled mini-batches."""
+"""Training data -> mini-batches of shuffled sentences."""
 
 from __future__ import annotations
 
@@ -42,9 +42,10 @@ class Answers:
 
 
 class Batches:
-    """The windows of the training data, in another order in each epoch.
+    """The windows of the training data, its sentences in another order in each epoch.
 
-    A batch is of single windows, or of whole sentences where the loss is a sentence's.
+    A batch is of so many windows, wherever that cuts a sentence, or of whole sentences where the
+    loss is a sentence's.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Batches:
         return int(np.diff(self._starts)[self._sentences].sum())
 
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
-        """All windows once, some of their words made unknown if the options say so."""
+        """All windows once; if the options say so, some words are unknown in all of a batch."""
         size = self._options.batch_size
         lengths = np.diff(self._starts)[self._sentences]
         if not self._whole:

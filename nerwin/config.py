@@ -95,7 +95,9 @@ class ModelOptions:
 class FeatureOptions:
     """What x holds beside word vectors: a small trained vector for each of these, and more."""
 
-    feature_size: int = _option(4, "size of the vector of each of the following", at_least=1)
+    feature_size: int = _option(
+        4, "size of the vector of each, from capitals to train_lists", at_least=1
+    )
     capitals: bool = _option(False, "the class of capitalisation")
     shape: bool = _option(False, "the shape, Xx-dd")
     prefixes: bool = _option(False, "the prefixes of 2, 3 and 4 characters")
@@ -166,7 +168,7 @@ class TrainingOptions:
         0.0, "share of the hidden units set to zero in training", at_least=0, below=1
     )
     word_dropout: float = _option(
-        0.0, "share of the words made unknown in training", at_least=0, below=1
+        0.0, "share of a batch's words made unknown in training", at_least=0, below=1
     )
     document_dropout: float = _option(
         0.0, "share of the words that see only their sentence in training", at_least=0, below=1

@@ -1,7 +1,7 @@
 """What a token looks like: capitals, shape, prefixes and suffixes, its exact spelling.
 
 Each feature is a function of the token's string alone, so it is computed once for each distinct
-string. Its values are numbered like words are: each has a row in a small table of its own.
+string. Its values are numbered like words are: each has a row in the features' table.
 """
 
 from __future__ import annotations

@@ -151,8 +151,8 @@ class Gazetteers:
         return np.fromiter((self._number.get(word, 0) for word in lower), np.int64, len(tokens))
 
     def rows(self, words: Indices, starts: Indices, own: Indices | None = None) -> Indices:
-        """Where each token stands in a match of each list, (N, L) int32: a row of its table, of
-        which ``no_match`` has those of tokens in none.
+        """Where each token stands in a match of each list, (N, L) int32: one of its rows, of which
+        ``no_match`` has those of tokens in none.
 
         words   (N,) ``numbers`` of the tokens
         starts  (S+1,) the number of each sentence's first token, then N

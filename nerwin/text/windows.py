@@ -15,7 +15,7 @@ class Windows:
     rows     (W, F) the row of every word in each table
     starts   (S+1,) the number of each sentence's first token, then N
     C        words on each side; past a sentence's ends stands the word ``padding``
-    bags     of n-grams; the last column's numbers are theirs, if there are any
+    bags     of n-grams, if there is a table of them; the rows in its column are their numbers
 
     ``windows[batch]`` is, for the token numbers in ``batch``, each different word in their windows,
     (k,), and the windows (B, 2C+1) of places among those.
