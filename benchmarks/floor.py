@@ -41,14 +41,26 @@ def _products_and_steps(material: Material, steps: int) -> list[Measure]:
     without = _descent(material, replace(options, batch_size=SIZE, **NO_DROPOUT))
     n, m = with_dropout.model.parameters["W"].shape
     X, W, dZ = (np.ones(shape, np.float32) for shape in ((SIZE, n), (n, m), (SIZE, m)))
+    inputs = next(batches(without)).inputs
+    (k, _), (_, P), (_, K) = (part.shape for part in (inputs.rows, inputs.windows, inputs.dense))
+    V, dA, D = (np.ones(shape, np.float32) for shape in ((k, (n - K) // P), (P, k, m), (SIZE, K)))
+    by_place, W_D = W[: n - K].reshape(P, -1, m), W[n - K :]
 
     def products() -> None:
         X @ W
         X.T @ dZ
         dZ @ W.T
 
+    def products_of_words() -> None:  # those that ``ops.window_affine`` takes instead
+        V @ by_place
+        V.T @ dA
+        dA @ by_place.transpose(0, 2, 1)
+        D @ W_D
+        D.T @ dZ
+
     work = {
         "the three products X W, Xᵀ dZ, dZ Wᵀ": products,
+        f"the same for {k} words instead of {SIZE} windows": products_of_words,
         "a step without dropout": _step(without),
         "a step with dropout": _step(with_dropout),
         "making a batch and a step without dropout": _batch_and_step(without),

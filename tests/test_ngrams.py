@@ -83,7 +83,7 @@ def test_each_token_has_its_bag_whatever_was_asked_before(batches):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "ngrams"
-    options = [*SMALL, *RICH, ("features", "ngrams", 5), ("features", "train_lists", True)]
+    options = [*SMALL, *RICH]
     for _ in Run.start(load_config(overrides=options), folder).epochs():
         pass
     return folder
@@ -121,7 +121,7 @@ def test_what_the_model_sees_of_a_word_is_the_mean_of_its_ngrams(folder: Path):
 
 
 def test_training_moves_the_ngrams_that_occur_and_no_others(folder: Path, tmp_path: Path):
-    options = [*SMALL, *RICH, ("features", "ngrams", 5), ("features", "train_lists", True)]
+    options = [*SMALL, *RICH]
     run = Run.start(load_config(overrides=options), tmp_path / "run")
     before = run.model.parameters["E_ngrams"].copy()
     for _ in run.epochs():
