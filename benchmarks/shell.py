@@ -49,7 +49,6 @@ def _models(material: Material) -> dict[str, Command]:
     """What is asked, and how, under a name."""
     found: dict[str, Command] = {"lecture": [material.lecture], "conll2003": [material.rich]}
     if two := material.given.get("two_passes"):
-        found["conll2003 --folds 5, --first-pass 1"] = [two, "--first-pass", "1"]
         found["conll2003 --folds 5"] = [two]
     return found
 

@@ -163,7 +163,7 @@ def make_part(part: Part, task: Task, path: str, folder: str, strict: bool) -> D
     """Make one part; in a worker of the cluster."""
     _one_thread()
     with _on_this_worker():
-        load(task.runs, task.first_pass, task.identity)
+        load(task.runs, task.identity)
     name, reading = task.sources[0]
     fs, root = fsspec.core.url_to_fs(folder)
     told = hashlib.sha256()

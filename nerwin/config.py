@@ -118,10 +118,18 @@ class FeatureOptions:
     documents: bool = _option(False, "what the rest of the document tells of the word")
     folds: int = _option(
         0,
-        "models of a first pass, each trained without one fold of the documents; a second pass "
-        "sees what they say elsewhere in the document; 0: one pass",
+        "folds of the documents; a second pass sees what a first one says elsewhere in the "
+        "document, which in training is said by models that were trained without its fold; "
+        "0: one pass",
         at_least=0,
     )
+
+    @property
+    def first_models(self) -> int:
+        """How many models are trained before the model itself: one without each fold, and one of
+        all documents.
+        """
+        return self.folds + 1 if self.folds else 0
 
     def __post_init__(self) -> None:
         if self.folds == 1:

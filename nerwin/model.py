@@ -78,7 +78,7 @@ class Model:
                 counted in training data, which training does not change
     untouched   (V − V', D) vectors of all other words, which training never changes
     pretrained  E before training, of which document features are made; (0, D) without them
-    first       parameters of the models of a first pass, alike in all else; none: one pass
+    first       parameters of the model of a first pass, alike in all else; None: one pass
     decision, calibration  what was tuned on dev, see ``tuning``
     """
 
@@ -88,7 +88,7 @@ class Model:
     parameters: Parameters
     untouched: Vectors
     pretrained: Array
-    first: list[Parameters] = field(default_factory=list)
+    first: Parameters | None = None
     decision: Decision = field(default_factory=Decision)
     calibration: Calibration = field(default_factory=Calibration)
 
@@ -137,9 +137,8 @@ class Model:
             vectors = vectors_of(self.lexicon.words(tokens), self.pretrained, self.untouched)
             parts.append(DocumentFeatures(tokens, vectors, starts, documents))
         if self.first and answers is None:
-            answers = self._first_pass(
-                self.windows(tokens, starts), Dense(len(tokens), *parts), starts
-            )
+            windows = self.windows(tokens, starts)
+            answers = self.answers(self.first, windows, Dense(len(tokens), *parts), starts)
         if answers is not None:
             parts.append(evidence(answers, self.labels, tokens, starts, documents))
         return Dense(len(tokens), *parts)
@@ -245,18 +244,10 @@ class Model:
         path = tuple(weight * self.parameters[name] for name in TRANSITIONS) if weight else ()
         return best_labels(S - self.labels.thresholds(self.decision), self.labels, starts, path)
 
-    def _first_pass(self, windows: Windows, dense: Dense, starts: Indices) -> Array:
-        """P (N, K): the mean of what the models of the first pass answer."""
-        P = np.zeros((len(windows), len(self.labels)), np.float32)
-        for parameters in self.first:
-            P += self.answers(parameters, windows, dense, starts)
-        P /= len(self.first)
-        return P
-
     def answers(
         self, parameters: Parameters, windows: Windows, dense: Dense, starts: Indices
     ) -> Array:
-        """P (N, K): the probability of each label by one model of the first pass."""
+        """P (N, K): the probability of each label by a model of the first pass."""
         return self._distribution(parameters, self._scores(parameters, windows, dense), starts)
 
     def _distribution(self, parameters: Parameters, S: Array, starts: Indices) -> Array:

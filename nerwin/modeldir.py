@@ -61,7 +61,8 @@ class Manifest:
     """The contents of manifest.json.
 
     files        what is written once, words.txt and so on: name -> shape, dtype, sha256
-    folds        the finished models of the first pass: {"folder", "epoch", "parameters"}
+    folds        the finished models of the first pass: {"folder", "epoch", "parameters"}; each was
+                 trained without one fold of the documents, the last one with all
     checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}, and
                  {"decision", "calibration"} if it was tuned on dev
     best, last   names of checkpoints
@@ -152,7 +153,7 @@ def save_checkpoint(
     Returns the new manifest; the old one is left as it was, in case writing fails.
     """
     fold = len(manifest.folds) + 1
-    in_fold = fold <= manifest.config.features.folds
+    in_fold = fold <= manifest.config.features.first_models
     name = f"fold-{fold}-epoch-{epoch}" if in_fold else f"epoch-{epoch}"
     target = folder / name
     shutil.rmtree(target, ignore_errors=True)  # left by a killed process
@@ -258,27 +259,25 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"damaged: {type(error).__name__}: {error}", path) from error
 
 
-def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = None) -> Model:
-    """The model of the best or the last checkpoint; of the models of its first pass, only the
-    first so many.
+def load_model(folder: Path, checkpoint: str = "best") -> Model:
+    """The model of the best or the last checkpoint.
 
     The vectors of words that training did not touch, and the vocabulary's index, are memory-mapped,
     and checked for their size alone; everything else is checked against its SHA-256. Raises
     ConfigError if the folder is not a run's, DataError if a file in it is missing or damaged.
     """
     manifest = read_manifest(folder)
-    trained = len(manifest.folds) == manifest.config.features.folds and manifest.checkpoints
-    if checkpoint == "best" and not trained:
+    first_done = len(manifest.folds) == manifest.config.features.first_models
+    if checkpoint == "best" and not (first_done and manifest.checkpoints):
         raise ConfigError(
             f"{folder}: not trained yet, only some of its first pass is; "
             f"to go on: nerwin train --resume {folder}"
         )
     name = manifest.best if checkpoint == "best" else manifest.last
     with damage(folder / MANIFEST):
-        folds = manifest.folds[:first_pass]
-        first = [_load_parameters(folder / fold["folder"], fold["parameters"]) for fold in folds]
+        latest = _load_fold(folder, manifest.folds[-1]) if manifest.folds else None
         chosen = manifest.checkpoints[name] if name else {}
-        parameters = first[-1] if first else {}
+        parameters = latest or {}
         if name:
             parameters = _load_parameters(folder / name, chosen["parameters"])
         files = manifest.files
@@ -313,7 +312,7 @@ def load_model(folder: Path, checkpoint: str = "best", first_pass: int | None = 
             parameters,
             untouched,
             pretrained,
-            first,
+            latest if first_done else None,  # the one of all documents
             *_tuned(chosen),
         )
 
@@ -329,9 +328,9 @@ def keep_vectors(folder: Path, manifest: Manifest, model: Model, tokens: Sequenc
     model.untouched = Kept(model.untouched, rows, load)
 
 
-def load_models(runs: Sequence[str | Path], first_pass: int | None = None) -> Model | Ensemble:
+def load_models(runs: Sequence[str | Path]) -> Model | Ensemble:
     """The best model of a run, or those of several runs as one."""
-    models = [load_model(Path(folder), first_pass=first_pass) for folder in runs]
+    models = [load_model(Path(folder)) for folder in runs]
     return models[0] if len(models) == 1 else Ensemble(models)
 
 
@@ -355,6 +354,16 @@ def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:
             path = folder / manifest.last / "optimizer" / f"{name}.npy"
             state.setdefault(parameter, {})[key] = load_array(path, about)
     return state
+
+
+def load_first(folder: Path, manifest: Manifest) -> list[Parameters]:
+    """The finished models of the first pass."""
+    with damage(folder / MANIFEST):
+        return [_load_fold(folder, fold) for fold in manifest.folds]
+
+
+def _load_fold(folder: Path, fold: Mapping[str, Any]) -> Parameters:
+    return _load_parameters(folder / fold["folder"], fold["parameters"])
 
 
 def _load_parameters(folder: Path, held: Mapping[str, Any]) -> Parameters:

@@ -65,7 +65,6 @@ class Task:
     """
 
     runs: tuple[str, ...]
-    first_pass: int | None
     identity: str
     sources: Sequence[tuple[str, Reading]]
     form: str
@@ -80,7 +79,7 @@ class Task:
         records = records_of(piece, name, dataclasses.replace(reading, report=wrong.append))
         if not records:
             return Found(wrong=wrong)
-        model = load(self.runs, self.first_pass, self.identity)
+        model = load(self.runs, self.identity)
         (block,) = predict(model, [records], name)
         if self.min_score or self.types is not None:
             types = model.types if self.types is None else self.types
@@ -103,12 +102,12 @@ def identity_of(runs: Sequence[str]) -> str:
 
 
 @lru_cache(maxsize=1)
-def load(runs: tuple[str, ...], first_pass: int | None, identity: str) -> Model | Ensemble:
+def load(runs: tuple[str, ...], identity: str) -> Model | Ensemble:
     """The models of some runs as one, loaded once in a process.
 
     Raises ConfigError if they are not those of this identity, see ``identity_of``.
     """
-    model = load_models(runs, first_pass)
+    model = load_models(runs)
     if identity_of(runs) != identity:
         raise ConfigError(f"{', '.join(runs)}: not the model that it was when the work began")
     return model
@@ -200,7 +199,7 @@ def _workers(task: Task, jobs: int) -> Iterator[list[Connection]]:
     """Processes that do the task, by the pipes to them; none is left at the end."""
     forked = sys.platform == "linux"  # elsewhere its libraries may not bear it
     context = multiprocessing.get_context("fork" if forked else "spawn")
-    load(task.runs, task.first_pass, task.identity)  # once, if forked
+    load(task.runs, task.identity)  # once, if forked
     processes: list[BaseProcess] = []
     pipes: list[Connection] = []
     try:

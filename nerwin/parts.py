@@ -99,7 +99,6 @@ def plan_parts(task: Task, paths: Sequence[str], block: int) -> Plan:
     options = {
         "model": list(task.runs),
         "identity": task.identity,
-        "first_pass": task.first_pass,
         "format": task.form,
         "settings": task.settings,
         "min_score": task.min_score,

@@ -25,6 +25,7 @@ import numpy as np
 
 from nerwin import modeldir, tuning
 from nerwin.batches import Batches
+from nerwin.classifier import Parameters
 from nerwin.config import Config
 from nerwin.descent import Descent
 from nerwin.engine.blas import one_thread
@@ -96,6 +97,7 @@ class Run:
         if folds := self.config.features.folds:
             rng = np.random.default_rng((self.config.training.seed, folds))
             self._folds = folds_of(splits["train"], folds, rng)
+        self._first: list[Parameters] = []  # the finished models of the first pass
         self._Y: Array | None = None
         self._descent: Descent | None = None
         self._optimizer_state: dict[str, State] = {}
@@ -152,6 +154,7 @@ class Run:
             manifest.config = replace(config, training=replace(config.training, epochs=epochs))
             modeldir.write_manifest(folder, manifest)
         run = cls(folder, modeldir.load_model(folder, "last").as_trained(), manifest, splits)
+        run._first = modeldir.load_first(folder, manifest)
         run._optimizer_state = modeldir.load_optimizer_state(folder, manifest)
         run._keep_vectors()
         return run
@@ -172,9 +175,11 @@ class Run:
 
     @property
     def fold(self) -> int:
-        """Which model of the first pass is trained, or comes next, from 1; 0: the model itself."""
+        """Which model of the first pass is trained, or comes next, from 1, each without a fold but
+        the last one; 0: the model itself.
+        """
         trained = len(self.manifest.folds)
-        return trained + 1 if trained < self.config.features.folds else 0
+        return trained + 1 if trained < self.config.features.first_models else 0
 
     @property
     def last_epoch(self) -> int:
@@ -201,8 +206,8 @@ class Run:
         """How many windows are trained, and how many there are in all folds and epochs."""
         lengths = np.diff(self.splits["train"].starts)
         n, epochs = int(lengths.sum()), self.config.training.epochs
-        folds = self.config.features.folds
-        sizes = [n - int(lengths[self._folds == fold].sum()) for fold in range(folds)] + [n]
+        models = self.config.features.first_models
+        sizes = [n - int(lengths[self._folds == fold].sum()) for fold in range(models)] + [n]
         trained = len(self.manifest.folds)
         return (
             epochs * sum(sizes[:trained]) + self.last_epoch * sizes[trained],
@@ -257,14 +262,17 @@ class Run:
     def _begin(self) -> Descent:
         """Begin to train, or go on with, a model of the first pass or the model itself."""
         config, train, fold = self.config, self.splits["train"], self.fold
-        model = replace(self.model, first=[]) if fold else self.model
-        seen = None
-        if model.first:
+        model, seen = self.model, None
+        if fold:
+            model = replace(model, first=None)
+        elif self._first:
+            *without_a_fold, of_all = self._first
             with one_thread():
-                seen = answers(model, train, self._folds)
+                seen = answers(replace(model, first=None), without_a_fold, train, self._folds)
+            model.first = of_all
         batches = Batches(model, train, config.training, seen, self._taught())
         if fold:
-            batches = batches.of(np.flatnonzero(self._folds != fold - 1))
+            batches = batches.of(np.flatnonzero(self._folds != fold - 1))  # the last: all
         seed = (config.training.seed, fold) if fold else (config.training.seed,)
         if self.manifest.folds and not self.last_epoch:
             rng = np.random.default_rng((config.training.seed, len(self.manifest.folds)))
@@ -302,7 +310,7 @@ class Run:
         self._save(epoch, descent)
         if fold and number >= self.config.training.epochs:
             self.manifest = modeldir.close_fold(self.folder, self.manifest)
-            self.model.first.append(descent.model.parameters)
+            self._first.append(descent.model.parameters)
             self._descent = None
         return epoch
 

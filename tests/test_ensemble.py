@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,23 +106,33 @@ def test_several_runs_on_the_command_line(rich: Path, trained: Path, tmp_path: P
     assert "name its RUN first" in refused.stderr
 
 
-def test_only_some_models_of_a_first_pass_are_asked(tmp_path: Path) -> None:
+def test_the_first_pass_of_a_finished_run_is_the_model_of_all_documents(tmp_path: Path) -> None:
     folds = [("features", "folds", 3), ("training", "epochs", 1)]
+    folder = tmp_path / "run"
+    run = Run.start(load_config(overrides=[*SMALL, *RICH, *folds]), folder)
+    for _ in run.epochs():
+        pass
+    run.finish()
+    manifest = modeldir.read_manifest(folder)
+    *_, of_all = modeldir.load_first(folder, manifest)
+    assert len(manifest.folds) == 4
+    model = modeldir.load_model(folder)
+    assert model.first is not None
+    assert all(np.array_equal(model.first[name], of_all[name]) for name in of_all)
+    for fold in manifest.folds[:-1]:  # in prediction nobody asks for them
+        shutil.rmtree(folder / fold["folder"])
+    gold = run.splits["dev"]
+    assert evaluate(modeldir.load_model(folder), gold) == evaluate(model, gold)
+    assert asked("predict", folder, "-", input="Paris Hilton sings.").exit_code == 0
+    assert asked("gradcheck", folder).exit_code == 0
+
+
+def test_a_run_of_two_passes_goes_on(tmp_path: Path) -> None:
+    folds = [("features", "folds", 2), ("training", "epochs", 1)]
     run = Run.start(load_config(overrides=[*SMALL, *RICH, *folds]), tmp_path / "run")
     for _ in run.epochs():
         pass
     run.finish()
-    assert len(modeldir.load_model(tmp_path / "run", first_pass=2).first) == 2
-    assert len(modeldir.load_model(tmp_path / "run").first) == 3
-    gold = run.splits["dev"]
-    words = gold.words, gold.starts, gold.documents
-    P, Q = (
-        modeldir.load_model(tmp_path / "run", first_pass=n).probabilities(*words) for n in (1, 3)
-    )
-    assert (P != Q).any()
-    result = asked("predict", tmp_path / "run", "-", "--first-pass", 1, input="Paris Hilton sings.")
-    assert result.exit_code == 0, result.output
-    assert asked("gradcheck", tmp_path / "run").exit_code == 0
     resumed = asked("train", "--resume", tmp_path / "run", "--epochs", 2)
     assert resumed.exit_code == 0, resumed.output
     assert "after epoch 1" in resumed.stdout
@@ -136,5 +147,6 @@ def test_the_command_line_tells_of_both_passes(tmp_path: Path) -> None:
     assert told == [
         "first pass, without fold 1 of 2",
         "first pass, without fold 2 of 2",
+        "first pass, all documents",
         "second pass",
     ]

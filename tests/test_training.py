@@ -152,7 +152,7 @@ def test_two_passes_stopped_after_every_epoch_are_the_same_to_the_bit(
         for epoch in (resumed := Run.resume(parts)).epochs():
             places.append((epoch.fold, epoch.number))
             break
-    assert places == [(1, 1), (1, 2), (2, 1), (2, 2), (0, 1), (0, 2)]
+    assert places == [(1, 1), (1, 2), (2, 1), (2, 2), (3, 1), (3, 2), (0, 1), (0, 2)]
     assert resumed.done
     assert contents(whole) == contents(parts)
     first = [(line.get("fold", 0), line["epoch"]) for line in epochs(parts)]
@@ -165,7 +165,7 @@ def test_two_passes_stopped_after_every_epoch_are_the_same_to_the_bit(
 
 def test_a_first_pass_alone_is_no_model_yet(tmp_path: Path) -> None:
     for epoch in Run.start(load_config(overrides=TWO_PASSES), tmp_path / "run").epochs():
-        if (epoch.fold, epoch.number) in {(1, 1), (1, 2)}:
+        if epoch.fold:
             with pytest.raises(ConfigError, match=r"not trained yet.*--resume"):
                 modeldir.load_model(tmp_path / "run")
 
@@ -178,13 +178,13 @@ def test_each_fold_is_seen_by_all_models_of_the_first_pass_but_its_own(tmp_path:
     for begin, end in itertools.pairwise(train_set.documents):
         assert len(set(fold_of[begin:end])) == 1
     rng = np.random.default_rng(0)
-    model = run.model
+    model, first = run.model, []
     for fold in range(3):  # a model that is sure of one label, another one for each fold
         parameters = {name: 0 * value for name, value in model.parameters.items()}
         parameters["b"] += 1
         parameters["U"][:, fold] = rng.uniform(1, 2)
-        model.first.append(parameters)
-    seen = answers(model, train_set, fold_of)
+        first.append(parameters)
+    seen = answers(model, first, train_set, fold_of)
     tokens = np.repeat(fold_of, np.diff(train_set.starts))
     assert (seen.together.argmax(axis=1) == tokens).all()
     assert (seen.alone.argmax(axis=1) == tokens).all()

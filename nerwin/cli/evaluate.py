@@ -42,7 +42,6 @@ def command(
     tag_column: int | None,
     predicted_column: int | None,
     others: tuple[str, ...],
-    first_pass: int | None,
     encoding: str | None,
 ) -> None:
     """Measure precision, recall and F1 against gold entities.
@@ -61,8 +60,8 @@ def command(
         raise click.UsageError("expected [RUN] FILE, and no more")
     if len(paths) == 2 and predicted_column is not None:
         raise ConfigError("--predicted-column is for a file with predictions: leave RUN out")
-    if len(paths) == 1 and (others or first_pass):
-        raise ConfigError("--with and --first-pass are for a model: name its RUN first")
+    if len(paths) == 1 and others:
+        raise ConfigError("--with is for a model: name its RUN first")
     if not Path(paths[-1]).exists():
         raise ConfigError(f"{paths[-1]}: no such file")
     show_log()
@@ -72,7 +71,7 @@ def command(
     if len(paths) == 2:
         from nerwin.modeldir import load_models
 
-        model = load_models([paths[0], *others], first_pass)
+        model = load_models([paths[0], *others])
         scores = _of_model(model, Path(paths[0]), paths[1], given)
     else:
         column = -1 if predicted_column is None else predicted_column

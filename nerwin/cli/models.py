@@ -9,13 +9,7 @@ import click
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --with and --first-pass."""
-    command = click.option(
-        "--first-pass",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Of a model with two passes, ask only N models of the first.  [default: all]",
-    )(command)
+    """Add --with."""
     return click.option(
         "--with",
         "others",

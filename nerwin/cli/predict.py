@@ -128,7 +128,6 @@ def command(
     types: tuple[str, ...],
     strict: bool,
     others: tuple[str, ...],
-    first_pass: int | None,
     output: str,
     overwrite: bool,
     jobs: int | None,
@@ -178,7 +177,7 @@ def command(
     if cluster:
         runs = tuple(os.path.abspath(folder) for folder in runs)
     identity = identity_of(runs)
-    if not load(runs, first_pass, identity).sees_documents:
+    if not load(runs, identity).sees_documents:
         units = ["record"] * len(inputs)  # nothing needs to be waited for
     readings = [
         Reading(
@@ -193,7 +192,6 @@ def command(
     ]
     task = Task(
         runs=runs,
-        first_pass=first_pass,
         identity=identity,
         sources=[(item.shown, reading) for item, reading in zip(inputs, readings, strict=True)],
         form=output_format,

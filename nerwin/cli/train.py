@@ -234,7 +234,9 @@ def _train(run: Run, introduction: str) -> None:
 
 
 def _pass_line(fold: int, folds: int) -> str:
-    return f"first pass, without fold {fold} of {folds}" if fold else "second pass"
+    if not fold:
+        return "second pass"
+    return "first pass, " + (f"without fold {fold} of {folds}" if fold <= folds else "all documents")
 
 
 def _epoch_line(epoch: Epoch) -> str:
@@ -284,7 +286,7 @@ def _say_how_to_go_on(run: Run) -> None:
 def _place(run: Run) -> str:
     """How far the run has come."""
     epoch = f"epoch {run.last_epoch}"
-    return f"{epoch} of fold {run.fold} of the first pass" if run.fold else epoch
+    return f"{epoch} of model {run.fold} of the first pass" if run.fold else epoch
 
 
 class _Bar:
