@@ -35,9 +35,7 @@ def folds_of(train: Gold, folds: int, rng: np.random.Generator) -> Indices:
     return np.repeat(fold_of, np.diff(train.documents))
 
 
-def answers(
-    model: Model, first: Sequence[Parameters], train: Gold, fold_of: Indices
-) -> Answers:
+def answers(model: Model, first: Sequence[Parameters], train: Gold, fold_of: Indices) -> Answers:
     """What the models of the first pass answer, each to the sentences of its own fold.
 
     model  without a first pass

@@ -236,7 +236,9 @@ def _train(run: Run, introduction: str) -> None:
 def _pass_line(fold: int, folds: int) -> str:
     if not fold:
         return "second pass"
-    return "first pass, " + (f"without fold {fold} of {folds}" if fold <= folds else "all documents")
+    return "first pass, " + (
+        f"without fold {fold} of {folds}" if fold <= folds else "all documents"
+    )
 
 
 def _epoch_line(epoch: Epoch) -> str:
