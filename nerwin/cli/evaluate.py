@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nerwin.cli.console import scores_table, show_log
-from nerwin.cli.models import model_options
+from nerwin.cli.models import with_others
 from nerwin.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     type=int,
     help="Column of the predicted tag, without RUN.  [default: −1]",
 )
-@model_options
+@with_others
 @click.option("--encoding", help="Encoding of the file.  [default: as in training, or utf-8]")
 def command(
     paths: tuple[str, ...],

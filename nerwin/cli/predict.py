@@ -13,7 +13,7 @@ import click
 from nerwin.cli import cluster as on_cluster
 from nerwin.cli.console import Skipped, open_output
 from nerwin.cli.inputs import Input, Stream, find_inputs, is_folder, is_url, plan_outputs
-from nerwin.cli.models import model_options
+from nerwin.cli.models import with_others
 from nerwin.errors import ConfigError, DataError, NerwinError, did_you_mean
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     help="Write only entities of these types; may be given several times.",
 )
 @click.option("--strict", is_flag=True, help="Stop at the first malformed record.")
-@model_options
+@with_others
 @click.option(
     "-o",
     "--output",
