@@ -20,7 +20,9 @@ _LIBRARIES = ("nerwin", "numpy", "scipy", "gensim", "torch", "spacy", "python-cr
 
 
 def machine() -> dict[str, Any]:
-    """What it was measured on: processor, cores, system, and the version of everything."""
+    """What it was measured on: processor, cores, system, the version of everything, for which
+    processor NumPy's BLAS has chosen its products, and what the environment tells BLAS.
+    """
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -29,6 +31,11 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "blas": _blas(),
+        "settings": {
+            name: value
+            for name, value in sorted(os.environ.items())
+            if name.startswith(("OPENBLAS_", "MKL_", "OMP_", "ATEN_"))
+        },
     }
 
 
@@ -53,7 +60,11 @@ def _blas() -> list[str]:
     from threadpoolctl import threadpool_info
 
     pools = threadpool_info()
-    return [f"{p['internal_api']} {p['version']}" for p in pools if p["user_api"] == "blas"]
+    return [
+        f"{p['internal_api']} {p['version']} for {p.get('architecture', 'any processor')}"
+        for p in pools
+        if p["user_api"] == "blas"
+    ]
 
 
 def write(stem: Path, found: Found, about: Mapping[str, Any], titles: Mapping[str, str]) -> None:
@@ -83,7 +94,11 @@ def markdown(found: Found, about: Mapping[str, Any], titles: Mapping[str, str]) 
     """Lines: what it was measured on, then a table for each subject."""
     on = about["machine"]
     versions = ", ".join(f"{name} {v}" for name, v in on["libraries"].items())
-    yield f"{on['processor']}, {on['cores']} cores; Python {on['python']}, {versions}"
+    settings = ", ".join(f"{name}={value}" for name, value in on["settings"].items())
+    yield (
+        f"{on['processor']}, {on['cores']} cores; Python {on['python']}, {versions}; "
+        f"{', '.join(on['blas'])}{'; ' if settings else ''}{settings}"
+    )
     for subject, measures in found.items():
         if not measures:
             continue

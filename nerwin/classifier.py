@@ -119,10 +119,10 @@ def word_vectors(
         else:
             V = apply(ops.lookup, nodes[name], rows=own)
         if options.padding == "zero":
-            words = (rows[:, :1] != PADDING).reshape(-1, *[1] * (V.value.ndim - 1))
+            words = rows[:, :1] != PADDING
             V = apply(ops.multiply, V, constant(words.astype(V.value.dtype)))
         made.append(V)
-    return apply(ops.concatenate, *made)
+    return made[0] if len(made) == 1 else apply(ops.concatenate, *made)
 
 
 def parameter_nodes(parameters: Parameters, options: ModelOptions) -> dict[str, Node]:

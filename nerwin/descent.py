@@ -17,7 +17,7 @@ from nerwin.model import Model
 
 
 class Descent:
-    """A model on its way down its loss.
+    """A model on its way down its loss; its parameters are changed in place.
 
     seed  of everything random, together with the number of the epoch: so an epoch is the same
           whether the ones before it were trained just now or in another process
@@ -31,6 +31,7 @@ class Descent:
         self.options = options
         self.seed = seed
         self.optimizer = _make_optimizer(options)
+        self._nodes = parameter_nodes(model.parameters, model.options)
 
     def epoch(self, number: int, progress: Callable[[int], None]) -> tuple[float, float]:
         """Train one epoch; its mean loss, and the learning rate at its end.
@@ -66,8 +67,7 @@ class Descent:
 
     def step(self, batch: Batch, rate: float, dropout: Dropout | None = None) -> float:
         """One batch: forward, backward, and a step of every parameter. Returns the batch's loss."""
-        model = self.model
-        nodes = parameter_nodes(model.parameters, model.options)
+        model, nodes = self.model, self._nodes
         J = model.loss(nodes, batch.inputs, batch.labels, batch.starts, dropout, batch.Y)
         made = backward(J)
         gradients = {name: made[node] for name, node in nodes.items() if node in made}

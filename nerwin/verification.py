@@ -102,8 +102,8 @@ def op_examples(
             (N(7, 3),),
             {"rows": np.array([0, 2, 2, 5, 2, 0]), "starts": np.array([0, 1, 4, 6])},
         ),
-        (ops.concatenate, (N(2, 5, 3),), {}),
-        (ops.concatenate, (N(2, 5, 3), N(2, 4), N(2, 1)), {}),
+        (ops.concatenate, (N(2, 5),), {}),
+        (ops.concatenate, (N(2, 5), N(2, 4), N(2, 1)), {}),
         (ops.affine, (N(5, 4), N(4, 3), N(3)), {}),
         (
             ops.window_affine,

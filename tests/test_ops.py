@@ -114,13 +114,11 @@ def naive_bag(E, rows, starts):
 
 
 def naive_lookup(E, rows):
-    return np.array([[E[r] for r in window] for window in rows])
+    return np.array([[v for r in several for v in E[r]] for several in rows])
 
 
 def naive_concatenate(*parts):
-    return np.array(
-        [[v for part in parts for v in np.ravel(part[i])] for i in range(len(parts[0]))]
-    )
+    return np.array([[v for part in parts for v in part[i]] for i in range(len(parts[0]))])
 
 
 def naive_affine(X, W, b):
@@ -219,7 +217,7 @@ def test_a_row_met_several_times_gets_the_sum_and_a_row_not_met_exactly_zero():
     for place in np.ndindex(rows.shape):
         expected[rows[place]] += dV[place]
     (gradient,) = ops.lookup(E, rows=rows)[1]
-    np.testing.assert_array_equal(gradient(dV).dense(), expected)
+    np.testing.assert_array_equal(gradient(dV.reshape(2, 6)).dense(), expected)
 
 
 @given(
@@ -356,9 +354,9 @@ def test_softmax_cross_entropy_of_two_classes_is_the_logistic_loss_of_their_diff
 
 
 def test_concatenated_gradients_are_the_pieces_in_order():
-    parts = [np.zeros((2, 3)), np.zeros((2, 2, 2)), np.zeros((2, 1))]
+    parts = [np.zeros((2, 3)), np.zeros((2, 4)), np.zeros((2, 1))]
     upstream = np.arange(16.0).reshape(2, 8)
     pieces = [gradient(upstream) for gradient in ops.concatenate(*parts)[1]]
     edges = [0, 3, 7, 8]
-    for piece, part, (a, b) in zip(pieces, parts, pairwise(edges), strict=True):
-        np.testing.assert_array_equal(piece, upstream[:, a:b].reshape(part.shape))
+    for piece, (a, b) in zip(pieces, pairwise(edges), strict=True):
+        np.testing.assert_array_equal(piece, upstream[:, a:b])

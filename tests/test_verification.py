@@ -165,7 +165,7 @@ def test_an_activation_without_its_slope_fails_in_every_kind_of_case(op, monkeyp
         (ops.lookup, 0, "model"),
         (ops.bag, 0, "all features"),
         (ops.multiply, 0, "zero padding"),
-        (ops.concatenate, 0, "model"),
+        (ops.concatenate, 0, "all features"),
         (ops.window_affine, 0, "model"),
         (ops.window_affine, 2, "model"),
         (ops.window_affine, 3, "model"),

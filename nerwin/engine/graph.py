@@ -56,7 +56,7 @@ def constant(value: Array, name: str = "") -> Node:
 
 def apply(op: Op, *inputs: Node, **constants: Any) -> Node:
     """The node that ``op`` makes of ``inputs``; ``constants`` go to the op as keywords."""
-    value, gradients = op(*(node.value for node in inputs), **constants)
+    value, gradients = op(*[node.value for node in inputs], **constants)
     depends = any(node.depends for node in inputs)
     return Node(value, op.__name__, depends=depends, inputs=inputs, gradients=gradients)
 

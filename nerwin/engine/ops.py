@@ -93,7 +93,8 @@ def _sum_to_shape(gradient: Array, shape: tuple[int, ...]) -> Array:
 
 
 def lookup(E: Array, *, rows: Indices) -> tuple[Array, Gradients]:
-    """V = E[rows]: the vector of each row number. E (V, D), rows (...) -> (..., D).
+    """V = E[rows]: the vectors of each item's row numbers, side by side.
+    E (V, D), rows (k, F) -> (k, F·D).
 
     A row that occurs several times gets the sum of its gradients; a row that does not occur gets
     exactly zero (L3, 0:12: word vectors are parameters too).
@@ -102,7 +103,7 @@ def lookup(E: Array, *, rows: Indices) -> tuple[Array, Gradients]:
     def dE(dV: Array) -> RowGrad:
         return RowGrad.scatter(rows.ravel(), dV.reshape(-1, E.shape[1]), len(E))
 
-    return E.take(rows, axis=0), (dE,)
+    return E.take(rows, axis=0).reshape(len(rows), -1), (dE,)
 
 
 def bag(E: Array, *, rows: Indices, starts: Indices) -> tuple[Array, Gradients]:
@@ -120,16 +121,13 @@ def bag(E: Array, *, rows: Indices, starts: Indices) -> tuple[Array, Gradients]:
 
 
 def concatenate(*parts: Array) -> tuple[Array, Gradients]:
-    """x = [e₁ e₂ …]: everything known of an example, side by side. Parts (B, ...) -> (B, n)."""
-    batch = len(parts[0])
-    flat = [part.reshape(batch, -1) for part in parts]
-    edges = [0, *accumulate(part.shape[1] for part in flat)]
+    """x = [e₁ e₂ …]: all that is known of an example, side by side. Parts (B, nᵢ) -> (B, Σ nᵢ)."""
+    edges = [0, *accumulate(part.shape[1] for part in parts)]
 
     def cut(i: int) -> Callable[[Array], Array]:
-        return lambda dX: dX[:, edges[i] : edges[i + 1]].reshape(parts[i].shape)
+        return lambda dX: dX[:, edges[i] : edges[i + 1]]
 
-    X = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
-    return X, tuple(cut(i) for i in range(len(parts)))
+    return np.concatenate(parts, axis=1), tuple(cut(i) for i in range(len(parts)))
 
 
 # --- layers ---------------------------------------------------------------------------------
@@ -186,7 +184,8 @@ def window_affine(
         return made[0][1]
 
     def dV(dZ: Array) -> Array:
-        summed: Array = (dA(dZ) @ by_place.transpose(0, 2, 1)).sum(axis=0)
+        turned = by_place.transpose(0, 2, 1).copy()  # small products with a view of it are slow
+        summed: Array = (dA(dZ) @ turned).sum(axis=0)
         return summed
 
     def dD(dZ: Array) -> Array:
@@ -242,7 +241,10 @@ def sigmoid(Z: Array) -> tuple[Array, Gradients]:
     H = logistic(Z)
 
     def dZ(dH: Array) -> Array:
-        return dH * H * (1 - H)
+        gradient = 1 - H
+        gradient *= H
+        gradient *= dH
+        return gradient
 
     return H, (dZ,)
 

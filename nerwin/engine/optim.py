@@ -2,8 +2,7 @@
 
 An optimizer changes a parameter in place, given its gradient and a learning rate. A ``RowGrad``
 changes only the rows it names, and only their state. Each rule is written once, for some rows of a
-parameter: those a batch touched, or one block after the other of a dense one, so that all arrays
-that a step reads and writes stay in the processor's cache.
+parameter: those a batch touched, or all.
 
 ``l2`` adds l2·θ to the gradient of θ, which is the gradient of J + l2/2·‖θ‖²; of a table, the
 rows in the batch alone shrink.
@@ -24,7 +23,7 @@ from nerwin.engine.types import Array
 
 State = dict[str, Array]
 
-_BLOCK = 1 << 15  # numbers updated at once
+_BLOCK = 1 << 15  # numbers that Adam updates at once
 
 
 class Optimizer(ABC):
@@ -51,11 +50,8 @@ class Optimizer(ABC):
             self._step(self._decayed(gradient.values, touched[0]), rate, *touched)
             for array, rows in zip(arrays, touched, strict=True):
                 array[gradient.rows] = rows
-            return
-        size = max(1, _BLOCK * len(parameter) // max(1, parameter.size))
-        for start in range(0, len(parameter), size):
-            block = [array[start : start + size] for array in arrays]
-            self._step(self._decayed(gradient[start : start + size], block[0]), rate, *block)
+        else:
+            self._step(self._decayed(gradient, parameter), rate, *arrays)
 
     def _new_state(self, parameter: Array) -> State:
         row = (len(parameter),) + (1,) * (parameter.ndim - 1)
@@ -113,6 +109,9 @@ class Adam(Optimizer):
     Kingma and Ba, 2015. Each row counts its own steps, so that the first step of a table's rare
     row has the size α like everyone's; with one count for all it would be three times that, the
     bias of v being undone long before the row was met.
+
+    A step reads and writes several arrays several times, so it takes one block of rows after the
+    other, all of which stays in the processor's cache.
     """
 
     keys = ("m", "v")
@@ -129,9 +128,18 @@ class Adam(Optimizer):
     def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
         m, v, t = state
         t += 1
-        times = t.astype(np.float64)
-        m_bias = (1 - self.beta1**times).astype(g.dtype)
-        v_bias = np.sqrt(1 - self.beta2**times).astype(g.dtype)
+        m_bias = -np.expm1(math.log(self.beta1) * t)  # 1 − β₁ᵗ
+        v_bias = np.sqrt(-np.expm1(math.log(self.beta2) * t))
+        # α m̂ / (√v̂ + ε), both numerator and denominator times √(1−β₂ᵗ).
+        rates, epsilons = rate * v_bias / m_bias, self.epsilon * v_bias
+        size = max(1, _BLOCK * len(theta) // max(1, theta.size))
+        for start in range(0, len(theta), size):
+            block = slice(start, start + size)
+            self._move(*(a[block] for a in (g, rates, epsilons, theta, m, v)))
+
+    def _move(
+        self, g: Array, rates: Array, epsilons: Array, theta: Array, m: Array, v: Array
+    ) -> None:
         buffer = (1 - self.beta1) * g
         m *= self.beta1
         m += buffer
@@ -139,11 +147,10 @@ class Adam(Optimizer):
         buffer *= 1 - self.beta2
         v *= self.beta2
         v += buffer
-        # α m̂ / (√v̂ + ε), both numerator and denominator times √(1−β₂ᵗ).
         np.sqrt(v, out=buffer)
-        buffer += self.epsilon * v_bias
+        buffer += epsilons
         np.divide(m, buffer, out=buffer)
-        buffer *= rate * v_bias / m_bias
+        buffer *= rates
         theta -= buffer
 
 

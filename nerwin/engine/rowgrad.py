@@ -89,4 +89,7 @@ def _distinct(rows: Indices, n_rows: int) -> tuple[Indices, Indices]:
         return np.unique(rows, return_inverse=True)
     present = np.zeros(n_rows, bool)
     present[rows] = True
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[rows]
+    distinct = np.flatnonzero(present)
+    place = np.empty(n_rows, np.intp)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place[rows]

@@ -46,13 +46,13 @@ class Windows:
         return len(self._places)
 
     def __getitem__(self, batch: Indices | slice) -> tuple[Indices, Indices]:
-        windows = self._padded[self._places[batch, None] + self._offsets]
+        windows = self._padded.take(self._places[batch, None] + self._offsets)
         in_order = np.sort(windows, axis=None)
         changes = np.ones(len(in_order), bool)
         np.not_equal(in_order[1:], in_order[:-1], out=changes[1:])
         words = in_order[changes]
         self._local[words] = np.arange(len(words))
-        return words, self._local[windows]
+        return words, self._local.take(windows)
 
     def line(self, block: slice) -> tuple[Indices, Indices]:
         """The words of some tokens in a row, with what stands between them and at both ends, and
