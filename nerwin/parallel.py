@@ -28,8 +28,9 @@ from typing import Any, Protocol
 from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError, DataError, NerwinError
 from nerwin.formats import FORMATS
+from nerwin.manifest import MANIFEST
 from nerwin.model import Model
-from nerwin.modeldir import MANIFEST, load_models
+from nerwin.modeldir import load_models
 from nerwin.pieces import Piece, Reading
 from nerwin.prediction import Block, predict
 from nerwin.records import records_of

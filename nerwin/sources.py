@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from nerwin import modeldir
 from nerwin.config import Config, DataOptions, TrainingOptions
 from nerwin.engine.types import Array
 from nerwin.ensemble import check_alike
 from nerwin.errors import ConfigError
 from nerwin.gold import Gold, read_gold
 from nerwin.initial import new_model
+from nerwin.manifest import Manifest, identities
 from nerwin.model import TRANSITIONS, Model
+from nerwin.modeldir import load_model
 from nerwin.text.gazetteers import EntityList, read_lists, training_lists
 from nerwin.text.vectors import load_vectors
 from nerwin.text.vocabulary import SPECIAL
@@ -84,10 +85,10 @@ def entity_lists(config: Config, train: Gold) -> dict[str, list[EntityList]]:
 
 def load_teachers(options: TrainingOptions) -> list[Model]:
     """The models that are to teach."""
-    return [modeldir.load_model(Path(folder)) for folder in options.teachers]
+    return [load_model(Path(folder)) for folder in options.teachers]
 
 
-def prepare(config: Config) -> tuple[Model, modeldir.Manifest, dict[str, Gold]]:
+def prepare(config: Config) -> tuple[Model, Manifest, dict[str, Gold]]:
     """A fresh model, the manifest of its run, and the gold files.
 
     Raises ConfigError for options that do not fit, DataError for files that cannot be used.
@@ -118,9 +119,9 @@ def prepare(config: Config) -> tuple[Model, modeldir.Manifest, dict[str, Gold]]:
             "words": len(vocabulary) - len(SPECIAL),
         },
         "coverage": vocabulary.coverage(train.words),
-        "teachers": modeldir.identities(config.training.teachers),
+        "teachers": identities(config.training.teachers),
     }
-    return model, modeldir.Manifest(config, list(types), provenance), splits
+    return model, Manifest(config, list(types), provenance), splits
 
 
 def count_transitions(model: Model, train: Gold) -> None:

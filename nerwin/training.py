@@ -37,6 +37,7 @@ from nerwin.evaluation import Scores, evaluate, measure, scores_of
 from nerwin.folds import answers, folds_of
 from nerwin.gold import Gold
 from nerwin.initial import fresh_parameters
+from nerwin.manifest import MANIFEST, Manifest, identities, read_manifest, write_manifest
 from nerwin.model import Model
 from nerwin.sources import (
     count_transitions,
@@ -87,7 +88,7 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, model: Model, manifest: modeldir.Manifest, splits: dict[str, Gold]
+        self, folder: Path, model: Model, manifest: Manifest, splits: dict[str, Gold]
     ) -> None:
         self.folder = folder
         self.model = model
@@ -123,7 +124,7 @@ class Run:
 
     def discard(self) -> None:
         """Remove the folder of a run of which no epoch was finished; there is nothing in it."""
-        if not (self.folder / modeldir.MANIFEST).exists():
+        if not (self.folder / MANIFEST).exists():
             modeldir.remove(self.folder)
         unlock(self.folder)
 
@@ -140,19 +141,19 @@ class Run:
 
     @classmethod
     def _resume(cls, folder: Path, epochs: int | None) -> Run:
-        manifest = modeldir.read_manifest(folder)
+        manifest = read_manifest(folder)
         config = manifest.config
         splits = read_splits(config)
         for name, gold in splits.items():
             if gold.provenance() != manifest.provenance.get(name):
                 raise NerwinError(f"{gold.path} is not as it was when the run began")
-        identities = modeldir.identities(config.training.teachers)
+        found = identities(config.training.teachers)
         for teacher, before in manifest.provenance.get("teachers", {}).items():
-            if identities[teacher] != before:
+            if found[teacher] != before:
                 raise NerwinError(f"{teacher} is not as it was when the run began")
         if epochs is not None:
             manifest.config = replace(config, training=replace(config.training, epochs=epochs))
-            modeldir.write_manifest(folder, manifest)
+            write_manifest(folder, manifest)
         run = cls(folder, modeldir.load_model(folder, "last").as_trained(), manifest, splits)
         run._first = modeldir.load_first(folder, manifest)
         run._optimizer_state = modeldir.load_optimizer_state(folder, manifest)

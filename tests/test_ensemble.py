@@ -15,6 +15,7 @@ from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError, NerwinError
 from nerwin.evaluation import evaluate
 from nerwin.gold import read_gold
+from nerwin.manifest import Manifest, read_manifest, write_manifest
 from nerwin.resources import shipped
 from nerwin.training import Run
 
@@ -24,7 +25,7 @@ def test_an_ensemble_answers_the_mean_of_its_models(rich: Path, trained: Path) -
     other = replace(
         model, parameters={name: 0.5 * value for name, value in model.parameters.items()}
     )
-    gold = read_gold(modeldir.read_manifest(rich).config.data.dev, load_config().data)
+    gold = read_gold(read_manifest(rich).config.data.dev, load_config().data)
     asked = gold.words, gold.starts, gold.documents
     P, Q = model.probabilities(*asked), other.probabilities(*asked)
     both = Ensemble([model, other])
@@ -46,13 +47,13 @@ def test_models_of_other_tags_do_not_fit(rich: Path, trained: Path) -> None:
 def test_a_pupil_learns_what_its_teachers_say(rich: Path, tmp_path: Path, loss: str) -> None:
     """Taught alone by teachers that know nothing but one wrong answer, it gives that answer."""
     teacher = modeldir.load_model(rich)
-    manifest = modeldir.read_manifest(rich)
+    manifest = read_manifest(rich)
     for value in teacher.parameters.values():
         value[:] = 0
     teacher.parameters["b"] += 1
     teacher.parameters["U"][:, 4] = 1  # a single word that is a place
     folder = tmp_path / "teacher"
-    blank = modeldir.Manifest(manifest.config, manifest.types, manifest.provenance)
+    blank = Manifest(manifest.config, manifest.types, manifest.provenance)
     folder.mkdir()
     modeldir.create(folder, teacher, blank)
     modeldir.save_checkpoint(
@@ -66,7 +67,7 @@ def test_a_pupil_learns_what_its_teachers_say(rich: Path, tmp_path: Path, loss: 
     resumed = Run.resume(tmp_path / "pupil")
     for _ in resumed.epochs():
         pass
-    modeldir.write_manifest(folder, replace(modeldir.read_manifest(folder), nerwin="0.0"))
+    write_manifest(folder, replace(read_manifest(folder), nerwin="0.0"))
     with pytest.raises(NerwinError, match="teacher is not as it was"):
         Run.resume(tmp_path / "pupil")
     gold = resumed.splits["dev"]
@@ -113,7 +114,7 @@ def test_the_first_pass_of_a_finished_run_is_the_model_of_all_documents(tmp_path
     for _ in run.epochs():
         pass
     run.finish()
-    manifest = modeldir.read_manifest(folder)
+    manifest = read_manifest(folder)
     *_, of_all = modeldir.load_first(folder, manifest)
     assert len(manifest.folds) == 4
     model = modeldir.load_model(folder)

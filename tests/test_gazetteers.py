@@ -15,7 +15,8 @@ from nerwin.batches import Batches
 from nerwin.cli import main
 from nerwin.config import load_config
 from nerwin.errors import ConfigError, DataError
-from nerwin.modeldir import load_model, read_manifest
+from nerwin.manifest import read_manifest
+from nerwin.modeldir import load_model
 from nerwin.text.gazetteers import ANY, EntityList, Gazetteers, read_list, training_lists
 from nerwin.text.tags import read_tags
 from nerwin.training import Run

@@ -20,8 +20,9 @@ from nerwin.engine.graph import backward, constant, parameter
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.gold import read_gold
 from nerwin.initial import new_parameters
+from nerwin.manifest import read_manifest
 from nerwin.model import Model, vectors_of
-from nerwin.modeldir import load_model, read_manifest
+from nerwin.modeldir import load_model
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import PADDING, Vocabulary
 

@@ -12,6 +12,7 @@ import nerwin
 from nerwin import modeldir
 from nerwin.config import load_config
 from nerwin.errors import ConfigError, DataError
+from nerwin.manifest import read_manifest
 from nerwin.text.vocabulary import Vocabulary
 from nerwin.training import Run
 
@@ -103,7 +104,7 @@ def test_a_folder_without_an_index_says_so(copy: Path) -> None:
 
 
 def test_a_changed_number_is_found(copy: Path) -> None:
-    path = copy / modeldir.read_manifest(copy).best / "U.npy"
+    path = copy / read_manifest(copy).best / "U.npy"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
@@ -154,7 +155,7 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(
         return (save_array if path.suffix == ".npy" else write)(path, content)
 
     monkeypatch.setattr(modeldir, "save_array", full)
-    monkeypatch.setattr(modeldir, "write_file", full)
+    monkeypatch.setattr("nerwin.manifest.write_file", full)
     with pytest.raises(OSError, match="No space"):
         next(epochs)
     monkeypatch.undo()

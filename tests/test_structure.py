@@ -26,7 +26,7 @@ LADDER = [
     ["descent", "folds", "tuning", "sources"],
     ["evaluation", "batches", "modeldir"],
     ["initial", "gold", "ensemble"],
-    ["model"],
+    ["model", "manifest"],
     ["classifier", "consistency"],
     ["decoding", "records", "scoring"],
     ["storage"],

@@ -18,6 +18,7 @@ from nerwin.engine.graph import backward
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.errors import ConfigError, DataError, NerwinError
 from nerwin.folds import answers, folds_of
+from nerwin.manifest import read_manifest
 from nerwin.model import vectors_of
 from nerwin.resources import shipped
 from nerwin.training import Run
@@ -294,7 +295,7 @@ def test_resuming_with_other_training_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NerwinError, match="not as it was"):
         Run.resume(tmp_path / "run", epochs=9)
     # And the refused resume has changed nothing.
-    assert modeldir.read_manifest(tmp_path / "run").config.training.epochs == 3
+    assert read_manifest(tmp_path / "run").config.training.epochs == 3
 
 
 def test_training_stops_when_dev_f1_no_longer_rises(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from nerwin import modeldir, tuning
 from nerwin.config import ModelOptions, load_config
 from nerwin.decoding import Calibration, Decision, Labels
+from nerwin.errors import DataError
 from nerwin.evaluation import evaluate, expected_calibration_error
 from nerwin.gold import Gold
+from nerwin.manifest import read_manifest
 from nerwin.model import TRANSITIONS, Model
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.tags import Spans, write_tags
@@ -297,7 +299,7 @@ def test_what_was_tuned_is_stored_and_used(tuned: Path) -> None:
     dev = Run.resume(tuned).splits["dev"]
     assert evaluate(model, dev).as_dict() == metrics["dev"]
     assert evaluate(model.as_trained(), dev).as_dict() == metrics["dev_as_trained"]
-    best = modeldir.read_manifest(tuned).checkpoints[modeldir.read_manifest(tuned).best]
+    best = read_manifest(tuned).checkpoints[read_manifest(tuned).best]
     assert metrics["dev_as_trained"]["f1"] == best["dev_f1"]
 
 
@@ -363,7 +365,7 @@ def test_a_manifest_that_was_tampered_with_is_told(
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["checkpoints"][manifest["best"]] |= bad
     (copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(modeldir.DataError, match=r"manifest\.json"):
+    with pytest.raises(DataError, match=r"manifest\.json"):
         modeldir.load_model(copy)
 
 

@@ -93,7 +93,7 @@ def _of_model(
 
     from nerwin.evaluation import evaluate
     from nerwin.gold import read_gold
-    from nerwin.modeldir import read_manifest
+    from nerwin.manifest import read_manifest
 
     gold = read_gold(file, dataclasses.replace(read_manifest(run).config.data, **given))
     return evaluate(model, gold).as_dict()

@@ -105,7 +105,8 @@ def _of_everything() -> list[Case]:
 
 def _of_run(run: Path, data: str | None) -> list[Case]:
     from nerwin.gold import read_gold
-    from nerwin.modeldir import load_model, read_manifest
+    from nerwin.manifest import read_manifest
+    from nerwin.modeldir import load_model
     from nerwin.verification import trained_case
 
     options = read_manifest(run).config.data

@@ -157,7 +157,7 @@ def command(
         raise ConfigError(f"{remote}: only --cluster reads URLs")
 
     from nerwin.formats import FORMATS
-    from nerwin.modeldir import read_manifest
+    from nerwin.manifest import read_manifest
     from nerwin.parallel import Task, identity_of, load, usable_cores, work_through
     from nerwin.pieces import Reading, documents_of
 
