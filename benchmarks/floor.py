@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from material import Material
-from measuring import Measure
+from measuring import FAST, Measure, installed, loops
 from problem import batches, lecture
 from threadpoolctl import threadpool_limits
 
@@ -20,7 +20,8 @@ from nerwin.classifier import Dropout, parameter_nodes
 from nerwin.config import TrainingOptions
 from nerwin.descent import Descent
 from nerwin.engine.graph import backward
-from nerwin.modeldir import load_model, read_manifest
+from nerwin.manifest import read_manifest
+from nerwin.modeldir import load_model
 
 SIZE = 256
 RATE = 1e-4
@@ -67,7 +68,13 @@ def _products_and_steps(material: Material, steps: int) -> list[Measure]:
         "making a batch and a step with dropout": _batch_and_step(with_dropout),
     }
     task = f"{options.optimizer}, batch {SIZE}, {n} numbers in x, H = {m}"
-    return [Measure(task, who, "ms", _timed(once, steps)) for who, once in work.items()]
+    found = [Measure(task, who, "ms", _timed(once, steps)) for who, once in work.items()]
+    if installed("numba"):
+        for who, once in work.items():
+            if "step" in who:
+                fast = _timed(once, steps, compiled=True)
+                found.append(Measure(task, f"{FAST}: {who}", "ms", fast))
+    return found
 
 
 def _descent(material: Material, options: TrainingOptions) -> Descent:
@@ -90,9 +97,11 @@ def _batch_and_step(descent: Descent) -> Callable[[], object]:
     return lambda: descent.step(next(made), RATE, dropout)
 
 
-def _timed(once: Callable[[], object], steps: int) -> Callable[[], float]:
+def _timed(
+    once: Callable[[], object], steps: int, *, compiled: bool = False
+) -> Callable[[], float]:
     def milliseconds() -> float:
-        with threadpool_limits(1, "blas"):
+        with threadpool_limits(1, "blas"), loops(compiled):
             once()
             began = time.perf_counter()
             for _ in range(steps):

@@ -8,16 +8,27 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import patch
+
+from nerwin.engine import kernels
 
 HERE = Path(__file__).parent
 NERWIN = [sys.executable, "-m", "nerwin"]
-LIBRARIES = {"torch": "PyTorch", "spacy": "spaCy", "pycrfsuite": "python-crfsuite"}
-_ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+FAST = "nerwin[fast]"  # what is measured with Numba's loops, everything else is without
+LIBRARIES = {
+    "torch": "PyTorch",
+    "spacy": "spaCy",
+    "pycrfsuite": "python-crfsuite",
+    "numba": "Numba",
+}
+_SETTINGS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
+_SETTINGS["NUMBA_DISABLE_JIT"] = "1"
 
 
 @dataclass
@@ -69,6 +80,16 @@ def installed(module: str) -> bool:
     return False
 
 
+@contextmanager
+def loops(compiled: bool) -> Iterator[None]:
+    """Train with the loops that Numba compiles, or without them."""
+    if compiled:
+        yield
+        return
+    with patch.object(kernels, "compiled", lambda: None):  # a Mock would take its time
+        yield
+
+
 # --- whole processes, each on one thread ------------------------------------------------------
 
 
@@ -84,7 +105,7 @@ def run(command: Sequence[str | Path], text: Path | None = None) -> None:
             stdin=file,
             stdout=output,
             stderr=subprocess.PIPE,
-            env=os.environ | _ONE_THREAD,
+            env=os.environ | _SETTINGS,
         )
     if done.returncode:
         line = " ".join(map(str, command))
@@ -102,7 +123,7 @@ def first_answer(command: Sequence[str | Path], line: str) -> float:
     """Wall time from the start of a process to the first line that it answers to one line."""
     began = time.perf_counter()
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | _ONE_THREAD
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | _SETTINGS
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from material import Material
-from measuring import Measure, installed
+from measuring import FAST, Measure, installed, loops
 from peers import naive
 from problem import RATES, Problem, batches, lecture
 from threadpoolctl import threadpool_limits
@@ -36,7 +36,7 @@ def measures(material: Material) -> list[Measure]:
                     task = f"{optimizer}, H = {hidden}, batch {size}, {threads} thread"
                     task += "s" if threads > 1 else ""
                     for who, steps_of in contestants.items():
-                        rate = _timed(steps_of, steps, threads)
+                        rate = _timed(steps_of, steps, threads, compiled=who == FAST)
                         found.append(Measure(task, who, "windows/s", rate))
         one_by_one = _timed(_naive(problem), windows // 20, 1)
         task = f"sgd, H = {hidden}, one example at a time, 1 thread"
@@ -49,6 +49,8 @@ Steps = Iterator[int]  # each item is a step, done when it is asked for: the win
 
 def _contestants(problem: Problem, optimizer: str, size: int) -> dict[str, Steps]:
     found = {"nerwin": _nerwin(problem, optimizer, size)}
+    if installed("numba"):
+        found[FAST] = _nerwin(problem, optimizer, size)
     if installed("torch"):
         from peers.torch_training import ADAM, SGD, SPARSE_ADAM
 
@@ -84,10 +86,13 @@ def _naive(problem: Problem) -> Steps:
         yield len(batch)
 
 
-def _timed(steps_of: Steps, steps: int, threads: int) -> Callable[[], float]:
+def _timed(
+    steps_of: Steps, steps: int, threads: int, *, compiled: bool = False
+) -> Callable[[], float]:
     def rate() -> float:
         _set_torch_threads(threads)
-        with threadpool_limits(threads, "blas"), np.errstate(over="ignore"):
+        limits = threadpool_limits(threads, "blas")
+        with limits, loops(compiled), np.errstate(over="ignore"):
             sum(islice(steps_of, WARM_UP))
             began = time.perf_counter()
             windows = sum(islice(steps_of, steps))

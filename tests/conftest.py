@@ -8,10 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from nerwin.config import load_config
 from nerwin.resources import shipped
 from nerwin.training import Run
+
+settings.register_profile("nerwin", deadline=None)  # Numba compiles at the first call
+settings.load_profile("nerwin")
 
 SMALL = [
     ("data", "train", str(shipped("data/demo/dev.conll"))),

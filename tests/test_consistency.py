@@ -73,7 +73,7 @@ def naive(P, labels, words, starts, documents):
     return np.array(rows)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_evidence_is_that_of_the_loop(data):
     lengths = data.draw(st.lists(st.integers(1, 7), min_size=1, max_size=6))

@@ -286,7 +286,7 @@ def check_times_factor(name, x, factor, offset=0.0):
 points = st.floats(-2, 2) | st.sampled_from([-1.0, -0.5, 0.5, 1.0])
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(SMOOTH)), points, st.floats(-10, 10), st.floats(-3, 3))
 def test_a_wrong_derivative_at_a_smooth_point_is_never_excused_as_a_kink(name, x, factor, offset):
     assume(abs(SMOOTH[name][1](x)) > 1e-3)
@@ -296,7 +296,7 @@ def test_a_wrong_derivative_at_a_smooth_point_is_never_excused_as_a_kink(name, x
     assert check.kinks == 0
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.sampled_from(sorted(SMOOTH)),
     points | st.just(0.0),
@@ -310,7 +310,7 @@ def test_nor_is_one_that_is_wrong_by_little(name, x, excess, offset):
     assert check.kinks == 0
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(SMOOTH)), points | st.just(0.0), st.floats(-3, 3))
 def test_a_right_derivative_of_a_smooth_function_passes(name, x, offset):
     assume(abs(SMOOTH[name][1](x)) > 0.02)  # else h² is not small beside it

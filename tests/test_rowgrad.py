@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nerwin.engine.rowgrad import RowGrad
@@ -25,7 +25,6 @@ def summed(shape, rows, values):
     return table
 
 
-@settings(deadline=None)
 @given(tables())
 def test_scatter_is_add_at(example):
     shape, [(rows, values)] = example
@@ -34,7 +33,6 @@ def test_scatter_is_add_at(example):
     assert gradient.shape == shape
 
 
-@settings(deadline=None)
 @given(tables(), st.data())
 def test_a_value_of_several_rows_goes_to_each(example, data):
     shape, [(rows, values)] = example
@@ -46,7 +44,6 @@ def test_a_value_of_several_rows_goes_to_each(example, data):
     np.testing.assert_array_equal(gradient.dense(), summed(shape, rows, each))
 
 
-@settings(deadline=None)
 @given(tables())
 def test_scatter_keeps_each_touched_row_once_in_order(example):
     shape, [(rows, values)] = example
@@ -55,7 +52,6 @@ def test_scatter_keeps_each_touched_row_once_in_order(example):
     assert gradient.values.shape == (len(gradient.rows), shape[1])
 
 
-@settings(deadline=None)
 @given(tables(count=2))
 def test_the_sum_of_two_is_the_sum_of_their_tables_and_stays_sparse(example):
     shape, pairs = example
@@ -66,7 +62,6 @@ def test_the_sum_of_two_is_the_sum_of_their_tables_and_stays_sparse(example):
     np.testing.assert_array_equal(added.dense(), a.dense() + b.dense())
 
 
-@settings(deadline=None)
 @given(tables())
 def test_the_sum_with_an_array_is_an_array_from_both_sides(example):
     shape, [(rows, values)] = example

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.rowgrad import RowGrad, sum_by_row
+from nerwin.engine.kernels import sum_by_row, sum_of_places
+from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 
 Gradient = Array | RowGrad
@@ -167,9 +168,7 @@ def window_affine(
     P, (k, n), m = words.shape[1], V.shape, len(b)
     by_place = W[: P * n].reshape(P, n, m)
     A = V @ by_place  # (P, k, m), what each word adds at each place
-    Z = A[0].take(words[:, 0], axis=0)
-    for p in range(1, P):
-        Z += A[p].take(words[:, p], axis=0)
+    Z = sum_of_places(A, words)
     if len(W) > P * n:
         Z += D @ W[P * n :]
     Z += b

@@ -17,6 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from nerwin.engine import kernels
 from nerwin.engine.ops import Gradient
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array
@@ -132,6 +133,13 @@ class Adam(Optimizer):
         v_bias = np.sqrt(-np.expm1(math.log(self.beta2) * t))
         # α m̂ / (√v̂ + ε), both numerator and denominator times √(1−β₂ᵗ).
         rates, epsilons = rate * v_bias / m_bias, self.epsilon * v_bias
+        if (loops := kernels.compiled()) and theta.flags.c_contiguous:
+            shape = len(theta), theta.size // max(1, len(theta))
+            arrays = (a.reshape(shape) for a in (theta, m, v))
+            betas = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2)
+            as_dtype = map(theta.dtype.type, betas)
+            loops.adam(g.reshape(shape), rates.ravel(), epsilons.ravel(), *arrays, *as_dtype)
+            return
         size = max(1, _BLOCK * len(theta) // max(1, theta.size))
         for start in range(0, len(theta), size):
             block = slice(start, start + size)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nerwin.engine.kernels import sum_by_row
 from nerwin.engine.types import Array, Indices
 
 
@@ -63,22 +64,6 @@ class RowGrad:
         return self.dense() + other
 
     __radd__ = __add__
-
-
-def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None = None) -> Array:
-    """(n_rows, D): in each row, the sum of the values (N, D) that belong to it; see ``scatter``.
-
-    ``table[rows] += values`` would keep only one of the repeated rows. The sum is a product with
-    the sparse matrix that has a one at (row, value).
-    """
-    from scipy import sparse  # only training needs it, and it takes a tenth of a second
-
-    n = len(values)
-    ones = np.ones(len(rows), dtype=values.dtype)
-    starts = np.arange(n + 1) if starts is None else starts
-    collect = sparse.csc_array((ones, rows, starts), shape=(n_rows, n))
-    summed: Array = collect @ values
-    return summed
 
 
 def _distinct(rows: Indices, n_rows: int) -> tuple[Indices, Indices]:

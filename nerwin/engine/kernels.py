@@ -1,0 +1,62 @@
+"""What a step does between its products and NumPy has no one function for.
+
+It is written in NumPy, here and in ``optim.Adam``, and once more in ``loops``, as loops that Numba
+compiles. If Numba is installed (the extra ``fast``), the loops run instead. Both do the same
+arithmetic in the same order and give the same bits: a run that was stopped with the one may go on
+with the other.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from nerwin.engine.types import Array, Indices
+
+
+@cache
+def compiled() -> ModuleType | None:
+    """``loops``, if Numba is there and is not told by NUMBA_DISABLE_JIT=1 to compile nothing.
+
+    To import it takes half a second, so that is done when it is first needed: to train.
+    """
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
+        return None
+    try:
+        from nerwin.engine import loops
+    except (ImportError, RuntimeError):  # not installed, or no place to keep what it compiles
+        return None
+    return loops
+
+
+def sum_of_places(A: Array, words: Indices) -> Array:
+    """Z (B, m): the sum of A[p, words[i, p]] over the places p.  A (P, k, m), words (B, P)."""
+    if loops := compiled():
+        return loops.sum_of_places(A, words)
+    Z = A[0].take(words[:, 0], axis=0)
+    for p in range(1, len(A)):
+        Z += A[p].take(words[:, p], axis=0)
+    return Z
+
+
+def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None = None) -> Array:
+    """(n_rows, D): in each row, the sum of the values (N, D) that belong to it.
+
+    rows    (N,) the row that each value belongs to
+    starts  (N+1,) if value i belongs to several, rows[starts[i]] … rows[starts[i+1]−1]
+
+    ``table[rows] += values`` would keep only one of the repeated rows. The sum is a product with
+    the sparse matrix that has a one at (row, value).
+    """
+    starts = np.arange(len(values) + 1) if starts is None else starts
+    if loops := compiled():
+        return loops.sum_by_row(rows, values, n_rows, starts)
+    from scipy import sparse  # only training needs it, and it takes a tenth of a second
+
+    ones = np.ones(len(rows), dtype=values.dtype)
+    collect = sparse.csc_array((ones, rows, starts), shape=(n_rows, len(values)))
+    summed: Array = collect @ values
+    return summed

@@ -1,0 +1,132 @@
+"""The loops that Numba compiles, against the NumPy that they stand in for: bit by bit."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from conftest import SMALL
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nerwin.config import load_config
+from nerwin.engine import kernels
+from nerwin.engine.optim import Adam
+from nerwin.engine.rowgrad import RowGrad
+from nerwin.resources import shipped
+from nerwin.training import Run
+
+numba = pytest.mark.skipif(kernels.compiled() is None, reason="Numba is not installed")
+dtypes = st.sampled_from([np.float32, np.float64])
+seeds = st.integers(0, 2**32 - 1)
+
+
+def in_numpy(work: Callable[[], np.ndarray]) -> np.ndarray:
+    with patch.object(kernels, "compiled", return_value=None):
+        return work()
+
+
+def assert_same_bits(work: Callable[[], np.ndarray]) -> None:
+    plain, compiled = in_numpy(work), work()
+    assert plain.dtype == compiled.dtype
+    assert plain.shape == compiled.shape
+    assert plain.tobytes() == compiled.tobytes()
+
+
+def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Of very different sizes, so that another order of a sum is another sum."""
+    return (rng.normal(size=shape) * 10.0 ** rng.integers(-6, 6, shape)).astype(dtype)
+
+
+@numba
+@given(seeds, st.integers(0, 9), st.integers(1, 5), st.integers(1, 6), st.integers(1, 40), dtypes)
+def test_the_sum_of_places(seed: int, B: int, P: int, k: int, m: int, dtype: type) -> None:
+    rng = np.random.default_rng(seed)
+    A, words = numbers(rng, (P, k, m), dtype), rng.integers(0, k, (B, P))
+    assert_same_bits(lambda: kernels.sum_of_places(A, words))
+
+
+@numba
+@given(
+    seeds,
+    st.lists(st.integers(0, 4), max_size=20),
+    st.integers(1, 6),
+    st.integers(0, 40),
+    dtypes,
+    st.sampled_from([np.int32, np.int64]),
+)
+def test_the_sum_by_row(
+    seed: int, sizes: list[int], n_rows: int, D: int, dtype: type, index: type
+) -> None:
+    rng = np.random.default_rng(seed)
+    starts = np.cumsum([0, *sizes])
+    values = numbers(rng, (len(sizes), D), dtype)
+    rows = rng.integers(0, n_rows, starts[-1]).astype(index)
+    assert_same_bits(lambda: kernels.sum_by_row(rows, values, n_rows, starts))
+    alone = rng.integers(0, n_rows, len(sizes)).astype(index)
+    assert_same_bits(lambda: kernels.sum_by_row(alone, values, n_rows))
+
+
+@numba
+@given(seeds, st.sampled_from([(7,), (5, 3), (3, 2, 4), (400, 120), (0, 3)]), dtypes)
+def test_adam(seed: int, shape: tuple[int, ...], dtype: type) -> None:
+    def work() -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        theta, adam = numbers(rng, shape, dtype), Adam(l2=0.01)
+        table = numbers(rng, (9, 4), dtype)
+        for _ in range(4):
+            adam.update("theta", theta, numbers(rng, shape, dtype), 0.1)
+            rows = np.flatnonzero(rng.random(9) < 0.5)
+            gradient = numbers(rng, (len(rows), 4), dtype)
+            adam.update("table", table, RowGrad(rows, gradient, 9), 0.1)
+        states = [array for state in adam.state.values() for array in state.values()]
+        return np.concatenate([array.ravel() for array in (theta, table, *states)])
+
+    assert_same_bits(work)
+
+
+@numba
+def test_adam_of_a_parameter_that_is_not_in_one_piece() -> None:
+    def work() -> np.ndarray:
+        rng = np.random.default_rng(0)
+        theta, adam = rng.normal(size=(6, 8))[:, ::2], Adam()
+        for _ in range(3):
+            adam.update("theta", theta, rng.normal(size=(6, 4)), 0.1)
+        return theta.copy()
+
+    assert_same_bits(work)
+
+
+@numba
+def test_a_run_that_was_stopped_without_numba_goes_on_with_it(tmp_path: Path) -> None:
+    config = load_config(
+        shipped("configs/conll2003.toml"), [*SMALL, ("training", "optimizer", "adam")]
+    )
+
+    def train(folder: str) -> bytes:
+        run = Run.start(config, tmp_path / folder)
+        with patch.object(kernels, "compiled", return_value=None):
+            next(run.epochs())
+        for _ in Run.resume(tmp_path / folder).epochs():
+            pass
+        (last,) = (tmp_path / folder).glob("epoch-3")
+        return b"".join(path.read_bytes() for path in sorted(last.rglob("*.npy")))
+
+    with_numba = train("mixed")
+    assert with_numba == in_numpy(lambda: train("plain"))
+
+
+@pytest.mark.parametrize(
+    "hidden", ["import os; os.environ['NUMBA_DISABLE_JIT'] = '1'", "sys.modules['numba'] = None"]
+)
+def test_without_numba_there_is_numpy(hidden: str) -> None:
+    code = f"import sys; {hidden}\nfrom nerwin.engine import kernels, ops; import numpy as np\n"
+    code += "assert kernels.compiled() is None\n"
+    code += "assert kernels.sum_by_row(np.array([1, 1]), np.ones((2, 3)), 2).tolist() == "
+    code += "[[0, 0, 0], [2, 2, 2]]\nassert not sys.modules.get('numba')"
+    subprocess.run([sys.executable, "-c", code], check=True)
