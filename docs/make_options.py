@@ -1,4 +1,4 @@
-"""Write docs/options.md from the dataclasses in nerwin/config.py.
+"""Write docs/options.md from the dataclasses in nerwin/options.py.
 
 python docs/make_options.py
 """
@@ -10,14 +10,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nerwin.config import SECTIONS
+from nerwin.options import SECTIONS
 
 TARGET = Path(__file__).with_name("options.md")
 
 OPENING = """\
 # Options of training
 
-<!-- Made by docs/make_options.py from nerwin/config.py: change that file, not this one. -->
+<!-- Made by docs/make_options.py from nerwin/options.py: change that file, not this one. -->
 
 Every option is a key of a TOML file and a flag of `nerwin train`: `hidden` in `[model]` is
 `--hidden`, `share_hidden = false` is `--no-share-hidden`, and `--set model.hidden=50` sets any of

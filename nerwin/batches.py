@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nerwin.classifier import Inputs
-from nerwin.config import TrainingOptions
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.model import Model
+from nerwin.options import TrainingOptions
 from nerwin.text.tokens import runs
 from nerwin.text.vocabulary import PADDING, UNKNOWN
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nerwin.config import ModelOptions
 from nerwin.engine import ops
 from nerwin.engine.graph import Node, apply, constant, parameter
 from nerwin.engine.types import Array, Indices
+from nerwin.options import ModelOptions
 from nerwin.text.ngrams import Bags
 from nerwin.text.vocabulary import PADDING
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from nerwin.batches import Batch, Batches
 from nerwin.classifier import Dropout, parameter_nodes
-from nerwin.config import TrainingOptions
 from nerwin.engine.blas import one_thread
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, clipped, linear_decay
 from nerwin.errors import NerwinError
 from nerwin.model import Model
+from nerwin.options import TrainingOptions
 
 
 class Descent:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nerwin.config import ModelOptions
 from nerwin.decoding import Decoded, Labels, best_labels, to_entities
 from nerwin.engine.types import Array, Indices
 from nerwin.errors import ConfigError
 from nerwin.model import Model
+from nerwin.options import ModelOptions
 
 _TINY = 1e-9
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.config import DataOptions
 from nerwin.engine.types import Indices
 from nerwin.errors import ConfigError
+from nerwin.options import DataOptions
 from nerwin.text.corpus import read_corpus
 from nerwin.text.tags import Spans, detect_scheme, ill_formed, read_tags, without_bilou
 

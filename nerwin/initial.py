@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nerwin.classifier import Parameters, layer_names, one_against_rest
-from nerwin.config import Config, FeatureOptions, ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine.types import Array, Indices
 from nerwin.model import Model
+from nerwin.options import Config, FeatureOptions, ModelOptions
 from nerwin.storage import Picked
 from nerwin.text.clusters import cluster
 from nerwin.text.documents import width

@@ -12,8 +12,9 @@ from typing import Any
 
 from nerwin import __version__
 from nerwin.classifier import layer_names
-from nerwin.config import Config, from_dict
+from nerwin.config import from_dict
 from nerwin.errors import ConfigError, DataError
+from nerwin.options import Config
 from nerwin.storage import write_file
 
 MANIFEST = "manifest.json"

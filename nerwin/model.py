@@ -17,7 +17,6 @@ from nerwin.classifier import (
     scores_above,
     word_vectors,
 )
-from nerwin.config import ModelOptions
 from nerwin.consistency import evidence
 from nerwin.decoding import (
     Calibration,
@@ -32,6 +31,7 @@ from nerwin.engine import ops
 from nerwin.engine.crf import crf_loss
 from nerwin.engine.graph import Node, apply, constant
 from nerwin.engine.types import Array, Indices
+from nerwin.options import ModelOptions
 from nerwin.scoring import sums
 from nerwin.storage import Vectors
 from nerwin.text.documents import DocumentFeatures

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nerwin.config import Config, DataOptions, TrainingOptions
 from nerwin.engine.types import Array
 from nerwin.ensemble import check_alike
 from nerwin.errors import ConfigError
@@ -19,6 +18,7 @@ from nerwin.initial import new_model
 from nerwin.manifest import Manifest, identities
 from nerwin.model import TRANSITIONS, Model
 from nerwin.modeldir import load_model
+from nerwin.options import Config, DataOptions, TrainingOptions
 from nerwin.text.gazetteers import EntityList, read_lists, training_lists
 from nerwin.text.vectors import load_vectors
 from nerwin.text.vocabulary import SPECIAL

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nerwin.config import SECTIONS, find_config, load_config
+from nerwin.config import find_config, load_config
 from nerwin.errors import ConfigError, did_you_mean
 from nerwin.model import Model
 from nerwin.modeldir import load_model
+from nerwin.options import SECTIONS
 from nerwin.prediction import Block, Entity, predict
 from nerwin.records import Record, text_record
 from nerwin.text.vocabulary import SPECIAL

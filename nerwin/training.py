@@ -26,7 +26,6 @@ import numpy as np
 from nerwin import modeldir, tuning
 from nerwin.batches import Batches
 from nerwin.classifier import Parameters
-from nerwin.config import Config
 from nerwin.descent import Descent
 from nerwin.engine.blas import one_thread
 from nerwin.engine.optim import State
@@ -39,6 +38,7 @@ from nerwin.gold import Gold
 from nerwin.initial import fresh_parameters
 from nerwin.manifest import MANIFEST, Manifest, identities, read_manifest, write_manifest
 from nerwin.model import Model
+from nerwin.options import Config
 from nerwin.sources import (
     count_transitions,
     load_teachers,

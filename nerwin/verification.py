@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from nerwin.classifier import ACTIVATIONS, Dropout, Inputs
-from nerwin.config import ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine import ops
 from nerwin.engine.gradcheck import STEP, Check, Loss, error_by_step, gradcheck, weighted_total
@@ -21,6 +20,7 @@ from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.initial import new_parameters
 from nerwin.model import Model
+from nerwin.options import ModelOptions
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.ngrams import Bags

@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from nerwin import pieces, sources
 from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
-from nerwin.config import SECTIONS
+from nerwin.options import SECTIONS
 from nerwin.resources import shipped
 from nerwin.text import inline
 from nerwin.text.files import byte_blocks

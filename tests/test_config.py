@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerwin.config import (
-    SECTIONS,
-    Config,
-    DataOptions,
-    find_config,
-    from_dict,
-    load_config,
-    parse_setting,
-)
+from nerwin.config import find_config, from_dict, load_config, parse_setting
 from nerwin.errors import ConfigError
+from nerwin.options import SECTIONS, Config, DataOptions
 from nerwin.resources import shipped
 
 

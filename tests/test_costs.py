@@ -21,13 +21,13 @@ from click.testing import CliRunner
 from nerwin.batches import Batch
 from nerwin.classifier import Inputs
 from nerwin.cli import main
-from nerwin.config import Config, TrainingOptions
 from nerwin.decoding import Labels
 from nerwin.descent import Descent
 from nerwin.engine import graph, ops
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.initial import new_parameters
 from nerwin.model import Model
+from nerwin.options import Config, TrainingOptions
 from nerwin.resources import shipped
 from nerwin.text.corpus import read_corpus
 from nerwin.text.lexicon import Lexicon

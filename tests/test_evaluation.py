@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerwin import evaluation
-from nerwin.config import ModelOptions
 from nerwin.decoding import Decoded, Labels
 from nerwin.evaluation import Counts, Scores, evaluate, keep_types, score, scores_of
 from nerwin.gold import Gold, read_gold
 from nerwin.manifest import read_manifest
 from nerwin.modeldir import load_model
+from nerwin.options import ModelOptions
 from nerwin.text.tags import Spans, detect_scheme, read_tags, without_bilou
 
 TAGS = ["O", *(f"{prefix}-{kind}" for prefix in "BIES" for kind in ("PER", "LOC", "ORG"))]

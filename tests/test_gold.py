@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nerwin.config import DataOptions
 from nerwin.errors import ConfigError, DataError
 from nerwin.gold import Gold, read_gold
+from nerwin.options import DataOptions
 
 TAGS = ["O", "B-PER", "I-PER", "E-PER", "S-LOC", "B-LOC", "I-ORG"]
 

@@ -13,7 +13,6 @@ from nerwin.classifier import (
     parameter_nodes,
     scores,
 )
-from nerwin.config import ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine import ops
 from nerwin.engine.graph import backward, constant, parameter
@@ -23,6 +22,7 @@ from nerwin.initial import new_parameters
 from nerwin.manifest import read_manifest
 from nerwin.model import Model, vectors_of
 from nerwin.modeldir import load_model
+from nerwin.options import ModelOptions
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.vocabulary import PADDING, Vocabulary
 

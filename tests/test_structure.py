@@ -33,6 +33,7 @@ LADDER = [
     ["pieces"],
     ["engine", "text"],
     ["config"],
+    ["options"],
     ["errors", "resources"],
 ]
 RUNG = {name: i for i, names in enumerate(LADDER) for name in names}
@@ -100,7 +101,7 @@ def test_help_needs_no_numpy() -> None:
 
 
 def test_the_package_alone_imports_nothing_heavy() -> None:
-    assert not modules_after("import nerwin; dir(nerwin)") & {"numpy", "click", "nerwin.config"}
+    assert not modules_after("import nerwin; dir(nerwin)") & {"numpy", "click", "nerwin.options"}
 
 
 def test_prediction_needs_neither_gensim_nor_scipy() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from nerwin.config import DataOptions
 from nerwin.engine.optim import Adam
 from nerwin.gold import read_gold
+from nerwin.options import DataOptions
 from nerwin.resources import shipped
 from nerwin.text.vectors import load_vectors
 

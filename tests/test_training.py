@@ -13,13 +13,14 @@ from threadpoolctl import threadpool_info
 from nerwin import modeldir
 from nerwin.batches import Batches
 from nerwin.classifier import parameter_nodes
-from nerwin.config import Config, load_config
+from nerwin.config import load_config
 from nerwin.engine.graph import backward
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.errors import ConfigError, DataError, NerwinError
 from nerwin.folds import answers, folds_of
 from nerwin.manifest import read_manifest
 from nerwin.model import vectors_of
+from nerwin.options import Config
 from nerwin.resources import shipped
 from nerwin.training import Run
 

@@ -15,13 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerwin import modeldir, tuning
-from nerwin.config import ModelOptions, load_config
+from nerwin.config import load_config
 from nerwin.decoding import Calibration, Decision, Labels
 from nerwin.errors import DataError
 from nerwin.evaluation import evaluate, expected_calibration_error
 from nerwin.gold import Gold
 from nerwin.manifest import read_manifest
 from nerwin.model import TRANSITIONS, Model
+from nerwin.options import ModelOptions
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.tags import Spans, write_tags
 from nerwin.text.vocabulary import Vocabulary

@@ -9,7 +9,6 @@ import pytest
 
 from nerwin import classifier, verification
 from nerwin.classifier import ACTIVATIONS
-from nerwin.config import ModelOptions
 from nerwin.decoding import Labels
 from nerwin.engine import ops
 from nerwin.engine.graph import backward, parameter
@@ -17,6 +16,7 @@ from nerwin.engine.rowgrad import RowGrad
 from nerwin.gold import Gold
 from nerwin.initial import new_parameters
 from nerwin.model import Model
+from nerwin.options import ModelOptions
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.tags import read_tags
 from nerwin.text.vocabulary import PADDING, Vocabulary

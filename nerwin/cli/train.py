@@ -14,8 +14,9 @@ import click
 
 from nerwin import __version__
 from nerwin.cli.console import INTERRUPTED, scores_table, show_log
-from nerwin.config import SECTIONS, find_config, load_config, parse_setting
+from nerwin.config import find_config, load_config, parse_setting
 from nerwin.errors import ConfigError
+from nerwin.options import SECTIONS
 
 if TYPE_CHECKING:
     from nerwin.training import Epoch, Run
