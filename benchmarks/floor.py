@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_limits
 
 from nerwin.batches import Batches
 from nerwin.classifier import Dropout, parameter_nodes
-from nerwin.config import TrainingOptions
 from nerwin.descent import Descent
 from nerwin.engine.graph import backward
 from nerwin.manifest import read_manifest
 from nerwin.modeldir import load_model
+from nerwin.options import TrainingOptions
 
 SIZE = 256
 RATE = 1e-4

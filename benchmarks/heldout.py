@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from nerwin.config import DataOptions
 from nerwin.evaluation import measure, scores_of
 from nerwin.gold import Gold, read_gold
 from nerwin.model import Model
 from nerwin.modeldir import load_model
+from nerwin.options import DataOptions
 from nerwin.text.tags import read_tags
 from nerwin.tuning import fit
 

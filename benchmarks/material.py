@@ -11,8 +11,8 @@ from pathlib import Path
 from measuring import HERE, NERWIN, installed, run, tell
 from rawtext import detokenize
 
-from nerwin.config import DataOptions
 from nerwin.gold import Gold, read_gold
+from nerwin.options import DataOptions
 from nerwin.text.vectors import WordVectors, load_vectors
 
 PEERS = HERE / "peers"

@@ -9,12 +9,13 @@ from itertools import count
 import numpy as np
 
 from nerwin.batches import Batch, Batches
-from nerwin.config import TrainingOptions, find_config, load_config
+from nerwin.config import find_config, load_config
 from nerwin.descent import Descent
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.initial import new_model
 from nerwin.model import Model
+from nerwin.options import TrainingOptions
 from nerwin.text.tokens import runs
 from nerwin.text.vectors import WordVectors
 

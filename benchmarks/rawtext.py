@@ -36,10 +36,10 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.config import DataOptions
 from nerwin.evaluation import Counts
 from nerwin.gold import Gold, read_gold
 from nerwin.modeldir import load_model
+from nerwin.options import DataOptions
 from nerwin.prediction import predict_block
 from nerwin.records import Record
 from nerwin.text.tags import Spans

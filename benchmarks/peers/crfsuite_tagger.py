@@ -52,8 +52,8 @@ def _shared(word: str) -> list[str]:
 
 def train(columns: str, model: str, iterations: str) -> None:
     """L-BFGS with both penalties."""
-    from nerwin.config import DataOptions
     from nerwin.gold import read_gold
+    from nerwin.options import DataOptions
     from nerwin.text.tags import write_tags
 
     gold = read_gold(columns, DataOptions())

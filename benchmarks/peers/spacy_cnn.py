@@ -66,8 +66,8 @@ def _look_up_lower(folder: Path) -> None:
 
 
 def _convert(columns: str, path: Path) -> None:
-    from nerwin.config import DataOptions
     from nerwin.gold import read_gold
+    from nerwin.options import DataOptions
 
     gold = read_gold(columns, DataOptions())
     spans = gold.spans
