@@ -12,6 +12,7 @@ tells whether all works, not how fast.
 from __future__ import annotations
 
 import argparse
+import compileall
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +27,8 @@ import shell
 import training
 from material import Material
 from measuring import Measure, take_turns, tell
+
+import nerwin
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def main() -> None:
         train_spacy=options.train_spacy,
         given=given,
     )
+    compileall.compile_dir(Path(nerwin.__file__).parent, quiet=1)  # as pip does, or starts are slow
     stem = options.output / time.strftime("compare-%Y%m%d-%H%M%S")
     about = {"machine": report.machine(), "command": sys.argv}
     titles = {name: SUBJECTS[name].title for name in names}
