@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 from material import Material
-from measuring import Measure, installed
+from measuring import Measure, installed, loops
 from problem import RATES, Problem, batches, lecture
 from threadpoolctl import threadpool_limits
 
@@ -69,7 +69,7 @@ def agreement(problem: Problem, optimizer: str, steps: int) -> Agreement:
 def _nerwin(problem: Problem, optimizer: str, steps: int) -> tuple[list[float], dict[str, Array]]:
     descent = problem.descent(optimizer, SIZE)
     rate = RATES[optimizer]
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"), loops(compiled=False):
         losses = [descent.step(batch, rate) for batch in islice(batches(descent), steps)]
     return losses, descent.model.parameters
 

@@ -51,7 +51,7 @@ def probabilities_and_sentences(draw):
     return np.array(flat, np.float32).reshape(n, T), starts
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(probabilities_and_sentences())
 def test_entities_and_scores_are_those_of_the_loop(example):
     P, starts = example

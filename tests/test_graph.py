@@ -82,7 +82,7 @@ def test_branches_of_different_lengths_meet():
 
 def test_a_table_used_by_lookup_and_as_a_whole_sums_sparse_and_dense_branches():
     E = parameter(np.arange(8.0).reshape(4, 2))
-    looked_up = apply(ops.total, apply(ops.lookup, E, rows=np.array([1, 1, 3])))
+    looked_up = apply(ops.total, apply(ops.lookup, E, rows=np.array([[1], [1], [3]])))
     whole = apply(ops.total, apply(ops.multiply, E, E))
     expected = 2 * E.value
     np.add.at(expected, [1, 1, 3], 1)
@@ -92,8 +92,8 @@ def test_a_table_used_by_lookup_and_as_a_whole_sums_sparse_and_dense_branches():
 
 def test_two_lookups_in_one_table_sum_and_stay_sparse():
     E = parameter(np.zeros((1000, 2)))
-    a = apply(ops.total, apply(ops.lookup, E, rows=np.array([5, 7])))
-    b = apply(ops.total, apply(ops.lookup, E, rows=np.array([7, 9])))
+    a = apply(ops.total, apply(ops.lookup, E, rows=np.array([[5], [7]])))
+    b = apply(ops.total, apply(ops.lookup, E, rows=np.array([[7], [9]])))
     gradient = backward(apply(ops.add, a, b))[E]
     assert isinstance(gradient, RowGrad)
     np.testing.assert_array_equal(gradient.rows, [5, 7, 9])

@@ -48,6 +48,7 @@ CASES = {
     "adagrad, l2, epsilon": (AdaGrad, textbook_adagrad, {"l2": 0.3, "epsilon": 0.01}),
     "adam": (Adam, textbook_adam, {}),
     "adam, l2": (Adam, textbook_adam, {"l2": 0.3}),
+    "adam, no memory": (Adam, textbook_adam, {"beta1": 0.0, "beta2": 0.0, "epsilon": 0.01}),
     "adam, all": (Adam, textbook_adam, {"beta1": 0.8, "beta2": 0.95, "epsilon": 0.01}),
 }
 each_case = pytest.mark.parametrize(

@@ -1,5 +1,5 @@
 """Arrays and gradients: operations, graphs of them, optimizers, and the gradient check.
 
 Nothing here knows of words, files or tags. Reading order: ``ops``, ``graph``, ``rowgrad``,
-``optim``, ``gradcheck``.
+``optim``, ``kernels``, ``gradcheck``.
 """

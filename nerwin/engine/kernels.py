@@ -27,19 +27,9 @@ def compiled() -> ModuleType | None:
         return None
     try:
         from nerwin.engine import loops
-    except (ImportError, RuntimeError):  # not installed, or no place to keep what it compiles
+    except Exception:  # not installed, broken, or what it keeps on disk is: then it is not there
         return None
     return loops
-
-
-def sum_of_places(A: Array, words: Indices) -> Array:
-    """Z (B, m): the sum of A[p, words[i, p]] over the places p.  A (P, k, m), words (B, P)."""
-    if loops := compiled():
-        return loops.sum_of_places(A, words)
-    Z = A[0].take(words[:, 0], axis=0)
-    for p in range(1, len(A)):
-        Z += A[p].take(words[:, p], axis=0)
-    return Z
 
 
 def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None = None) -> Array:
@@ -53,7 +43,8 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None
     """
     starts = np.arange(len(values) + 1) if starts is None else starts
     if loops := compiled():
-        return loops.sum_by_row(rows, values, n_rows, starts)
+        rows, starts = (np.ascontiguousarray(a, np.int64) for a in (rows, starts))
+        return loops.sum_by_row(rows, np.ascontiguousarray(values), n_rows, starts)
     from scipy import sparse  # only training needs it, and it takes a tenth of a second
 
     ones = np.ones(len(rows), dtype=values.dtype)

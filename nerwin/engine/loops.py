@@ -1,7 +1,8 @@
 """Loops that Numba compiles, see ``kernels``: the same arithmetic in the same order, the same bits.
 
 So nothing is reordered or contracted to gain speed (no ``fastmath``), and nothing runs in parallel.
-Numba keeps on disk what it has compiled, for the next process.
+All is compiled when this is imported, or comes from where Numba keeps it on disk: if that fails,
+the import does, and nothing later. Arrays are in C order, indices int64.
 """
 
 from __future__ import annotations
@@ -9,29 +10,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import float32, float64, int64, njit, types, void
 
 from nerwin.engine.types import Array, Indices
 
-_compile: Any = njit(cache=True, error_model="numpy")  # to divide by 0 is no error
+_SETTINGS: dict[str, Any] = {"cache": True, "error_model": "numpy"}  # to divide by 0 is no error
 
 
-@_compile
-def sum_of_places(A: Array, words: Indices) -> Array:
-    """See ``kernels.sum_of_places``."""
-    P, _, m = A.shape
-    Z = np.empty((len(words), m), A.dtype)
-    for i in range(len(words)):
-        for j in range(m):
-            Z[i, j] = A[0, words[i, 0], j]
-        for p in range(1, P):
-            word = words[i, p]
-            for j in range(m):
-                Z[i, j] += A[p, word, j]
-    return Z
+def _read(number: Any, dimensions: int) -> Any:
+    return types.Array(number, dimensions, "C", readonly=True)
 
 
-@_compile
+@njit(
+    [f[:, ::1](_read(int64, 1), _read(f, 2), int64, _read(int64, 1)) for f in (float32, float64)],
+    **_SETTINGS,
+)
 def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices) -> Array:
     """See ``kernels.sum_by_row``."""
     D = values.shape[1]
@@ -43,7 +36,13 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices) -> Ar
     return summed
 
 
-@_compile
+@njit(
+    [
+        void(_read(f, 2), _read(f, 1), _read(f, 1), *[f[:, ::1]] * 3, f, f, f, f)
+        for f in (float32, float64)
+    ],
+    **_SETTINGS,
+)
 def adam(
     g: Array,
     rates: Array,

@@ -5,7 +5,8 @@ keywords. It returns ``(output, gradients)``: ``gradients`` holds one function f
 input, in order. Such a function takes the upstream gradient, the loss's with respect to the
 output, and returns the downstream gradient, the loss's with respect to that input
 (CS224N 2021 L3, 0:52: downstream = upstream × local; 0:53: one local gradient per input).
-It has the shape of the input (0:37), and is a new array or the upstream one, never a changed one.
+It has the shape of the input (0:37), and is a new array or (part of) the upstream one, never a
+changed one.
 
 Letters, as in the lecture: E table of vectors (V, D); X inputs (B, n); W, b a layer's weights
 (n, m) and (m,); Z, H before and after the nonlinearity; U one column u per scorer (m, T);
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.kernels import sum_by_row, sum_of_places
+from nerwin.engine.kernels import sum_by_row
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 
@@ -104,7 +105,7 @@ def lookup(E: Array, *, rows: Indices) -> tuple[Array, Gradients]:
     def dE(dV: Array) -> RowGrad:
         return RowGrad.scatter(rows.ravel(), dV.reshape(-1, E.shape[1]), len(E))
 
-    return E.take(rows, axis=0).reshape(len(rows), -1), (dE,)
+    return E.take(rows, axis=0).reshape(len(rows), rows.shape[1] * E.shape[1]), (dE,)
 
 
 def bag(E: Array, *, rows: Indices, starts: Indices) -> tuple[Array, Gradients]:
@@ -168,7 +169,9 @@ def window_affine(
     P, (k, n), m = words.shape[1], V.shape, len(b)
     by_place = W[: P * n].reshape(P, n, m)
     A = V @ by_place  # (P, k, m), what each word adds at each place
-    Z = sum_of_places(A, words)
+    Z = A[0].take(words[:, 0], axis=0)
+    for p in range(1, P):
+        Z += A[p].take(words[:, p], axis=0)
     if len(W) > P * n:
         Z += D @ W[P * n :]
     Z += b

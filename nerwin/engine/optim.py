@@ -1,7 +1,7 @@
 """Stochastic gradient descent and its relatives (CS224N 2021 L3, 0:11).
 
 An optimizer changes a parameter in place, given its gradient and a learning rate. A ``RowGrad``
-changes only the rows it names, and only their state. Each rule is written once, for some rows of a
+changes only the rows it names, and only their state. Each rule is written for some rows of a
 parameter: those a batch touched, or all.
 
 ``l2`` adds l2·θ to the gradient of θ, which is the gradient of J + l2/2·‖θ‖²; of a table, the
@@ -112,7 +112,7 @@ class Adam(Optimizer):
     bias of v being undone long before the row was met.
 
     A step reads and writes several arrays several times, so it takes one block of rows after the
-    other, all of which stays in the processor's cache.
+    other, all of which stays in the processor's cache; or it is one loop, see ``kernels``.
     """
 
     keys = ("m", "v")
@@ -129,16 +129,17 @@ class Adam(Optimizer):
     def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
         m, v, t = state
         t += 1
-        m_bias = -np.expm1(math.log(self.beta1) * t)  # 1 − β₁ᵗ
-        v_bias = np.sqrt(-np.expm1(math.log(self.beta2) * t))
+        m_bias = _missing(self.beta1, t)
+        v_bias = np.sqrt(_missing(self.beta2, t))
         # α m̂ / (√v̂ + ε), both numerator and denominator times √(1−β₂ᵗ).
         rates, epsilons = rate * v_bias / m_bias, self.epsilon * v_bias
-        if (loops := kernels.compiled()) and theta.flags.c_contiguous:
+        loops = kernels.compiled()
+        if loops and theta.flags.c_contiguous and theta.dtype == g.dtype:
             shape = len(theta), theta.size // max(1, len(theta))
+            g = np.ascontiguousarray(g).reshape(shape)
             arrays = (a.reshape(shape) for a in (theta, m, v))
             betas = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2)
-            as_dtype = map(theta.dtype.type, betas)
-            loops.adam(g.reshape(shape), rates.ravel(), epsilons.ravel(), *arrays, *as_dtype)
+            loops.adam(g, rates.ravel(), epsilons.ravel(), *arrays, *map(g.dtype.type, betas))
             return
         size = max(1, _BLOCK * len(theta) // max(1, theta.size))
         for start in range(0, len(theta), size):
@@ -160,6 +161,11 @@ class Adam(Optimizer):
         np.divide(m, buffer, out=buffer)
         buffer *= rates
         theta -= buffer
+
+
+def _missing(beta: float, t: Array) -> Array:
+    """1 − βᵗ: what a running mean that began at zero has not got after t steps."""
+    return -np.expm1(math.log(beta) * t) if beta else np.ones_like(t)
 
 
 def clipped(gradients: Mapping[str, Gradient], limit: float) -> dict[str, Gradient]:
