@@ -158,8 +158,9 @@ def command(
 
     from nerwin.formats import FORMATS
     from nerwin.manifest import read_manifest
-    from nerwin.parallel import Task, identity_of, load, usable_cores, work_through
+    from nerwin.parallel import Task, identity_of, load, work_through
     from nerwin.pieces import Reading, documents_of
+    from nerwin.processes import usable_cores
 
     units = [documents_of(i.kind, documents, stream=i.path == "-") for i in inputs]
     form = FORMATS[output_format]
