@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import chain
@@ -20,6 +21,7 @@ from nerwin.storage import write_file
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
 VERSION = 3
+CHECKPOINT = re.compile(r"(?:fold-(\d+)-)?epoch-\d+")  # the name of one's folder
 
 
 @dataclass
@@ -27,11 +29,13 @@ class Manifest:
     """The contents of manifest.json.
 
     files        what is written once, words.txt and so on: name -> shape, dtype, sha256
-    folds        the finished models of the first pass: {"folder", "epoch", "parameters"}; each was
-                 trained without one fold of the documents, the last one with all
+    folds        the finished models of the first pass, by number: {"folder", "epoch",
+                 "parameters"}; each was trained without one fold of the documents, the last one
+                 with all
     checkpoints  folder -> {"epoch", "dev_f1", "parameters": {name: file}, "optimizer": {…}}, and
-                 {"decision", "calibration"} if it was tuned on dev
-    best, last   names of checkpoints
+                 {"decision", "calibration"} if it was tuned on dev; in a first pass the last one of
+                 each of its models that is begun
+    best, last   names of checkpoints; "" in a first pass
     """
 
     config: Config
@@ -45,6 +49,43 @@ class Manifest:
     format: str = FORMAT
     version: int = VERSION
     nerwin: str = __version__
+
+    @property
+    def missing(self) -> list[int]:
+        """The numbers of the models of the first pass that are not finished, from 1."""
+        finished = {model_number(fold["folder"]) for fold in self.folds}
+        numbers = range(1, self.config.features.first_models + 1)
+        return [number for number in numbers if number not in finished]
+
+    @property
+    def begun(self) -> dict[int, str]:
+        """The checkpoint of each of them that is begun, by number."""
+        numbered = ((model_number(name), name) for name in self.checkpoints)
+        return {number: name for number, name in numbered if number}
+
+    @property
+    def saved(self) -> dict[int, int]:
+        """The last epoch of each model of the first pass, by number, and of the model itself, 0."""
+        epochs = [(fold["folder"], fold["epoch"]) for fold in self.folds]
+        epochs += [(name, checkpoint["epoch"]) for name, checkpoint in self.checkpoints.items()]
+        saved: dict[int, int] = {}
+        for name, epoch in epochs:
+            number = model_number(name)
+            saved[number] = max(epoch, saved.get(number, 0))
+        return saved
+
+
+def checkpoint_name(number: int, epoch: int) -> str:
+    """The folder of a checkpoint of a model of the first pass, or of the model itself, number 0."""
+    return f"fold-{number}-epoch-{epoch}" if number else f"epoch-{epoch}"
+
+
+def model_number(checkpoint: str) -> int:
+    """The number of the model that a checkpoint is of."""
+    found = CHECKPOINT.fullmatch(checkpoint)
+    if not found:
+        raise ValueError(f"{checkpoint!r} is not the name of a checkpoint")
+    return int(found[1] or 0)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -69,7 +110,8 @@ def read_manifest(folder: Path) -> Manifest:
         fields["config"] = from_dict(fields["config"])
         manifest = Manifest(**fields)
         held = {fold["folder"]: fold["parameters"] for fold in manifest.folds}
-        if manifest.checkpoints or not manifest.folds:
+        held |= {name: each["parameters"] for name, each in manifest.checkpoints.items()}
+        if not held or 0 in manifest.saved:
             for name in (manifest.best, manifest.last):
                 held[name] = manifest.checkpoints[name]["parameters"]
         for name, parameters in held.items():

@@ -22,7 +22,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -36,7 +35,14 @@ from nerwin.classifier import Parameters
 from nerwin.decoding import Calibration, Decision
 from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError
-from nerwin.manifest import MANIFEST, Manifest, read_manifest, write_manifest
+from nerwin.manifest import (
+    CHECKPOINT,
+    MANIFEST,
+    Manifest,
+    model_number,
+    read_manifest,
+    write_manifest,
+)
 from nerwin.model import Model
 from nerwin.storage import Kept, damage, load_array, read, save_array, write_file
 from nerwin.text.gazetteers import EntityList
@@ -47,7 +53,6 @@ if TYPE_CHECKING:
     from nerwin.engine.optim import State
 
 _TEXTS = ("words.txt", "features.json", "gazetteers.json")
-_CHECKPOINT = re.compile(r"(fold-\d+-)?epoch-\d+")
 _FILES = (*_TEXTS, "index.npy", "untouched.npy", "pretrained.npy", "metrics.json*")
 
 
@@ -100,7 +105,7 @@ def remove(folder: Path) -> None:
 def empty(folder: Path) -> None:
     """Remove a run's files."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if _CHECKPOINT.fullmatch(path.name):  # the manifest may be damaged, or of another format
+        if CHECKPOINT.fullmatch(path.name):  # the manifest may be damaged, or of another format
             shutil.rmtree(path, ignore_errors=True)
     # The manifest last: as long as it is there, the rest is known to be a run's.
     for pattern in ("cluster*.npy", *_FILES, f"{MANIFEST}.partial", MANIFEST):
@@ -108,23 +113,16 @@ def empty(folder: Path) -> None:
             path.unlink()
 
 
-def save_checkpoint(
+def write_checkpoint(
     folder: Path,
-    manifest: Manifest,
+    name: str,
     *,
     epoch: int,
     dev_f1: float | None,
     parameters: Parameters,
     optimizer: Mapping[str, State],
-    best: bool,
-) -> Manifest:
-    """Add a checkpoint as the last one, and the best one too if it is; drop what is neither.
-
-    Returns the new manifest; the old one is left as it was, in case writing fails.
-    """
-    fold = len(manifest.folds) + 1
-    in_fold = fold <= manifest.config.features.first_models
-    name = f"fold-{fold}-epoch-{epoch}" if in_fold else f"epoch-{epoch}"
+) -> dict[str, Any]:
+    """Write a checkpoint's files; what the manifest is to tell of it."""
     target = folder / name
     shutil.rmtree(target, ignore_errors=True)  # left by a killed process
     target.mkdir()
@@ -134,7 +132,7 @@ def save_checkpoint(
     if state:
         (target / "optimizer").mkdir()
     try:
-        checkpoint = {
+        return {
             "epoch": epoch,
             "dev_f1": dev_f1,
             "parameters": {p: save_array(target / f"{p}.npy", a) for p, a in parameters.items()},
@@ -145,6 +143,16 @@ def save_checkpoint(
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+def add_checkpoint(
+    folder: Path, manifest: Manifest, name: str, checkpoint: dict[str, Any], *, best: bool
+) -> Manifest:
+    """Note a checkpoint that is written as the last one, and the best one too if it is; drop what
+    is neither.
+
+    Returns the new manifest; the old one is left as it was, in case writing fails.
+    """
     best_name = name if best else manifest.best
     kept = {name: checkpoint}
     if not best:
@@ -160,14 +168,25 @@ def save_checkpoint(
     return manifest
 
 
-def close_fold(folder: Path, manifest: Manifest) -> Manifest:
-    """Note that a model of the first pass is finished: the last checkpoint holds it."""
-    last = manifest.checkpoints[manifest.last]
-    fold = {"folder": manifest.last, "epoch": last["epoch"], "parameters": last["parameters"]}
-    closed = replace(manifest, folds=[*manifest.folds, fold], checkpoints={}, best="", last="")
-    write_manifest(folder, closed)
-    shutil.rmtree(folder / manifest.last / "optimizer", ignore_errors=True)
-    return closed
+def add_of_first_pass(
+    folder: Path, manifest: Manifest, name: str, checkpoint: dict[str, Any], *, finished: bool
+) -> Manifest:
+    """Note a checkpoint of a model of the first pass instead of its last one; the new manifest."""
+    number = model_number(name)
+    before, folds = manifest.begun.get(number, name), manifest.folds
+    kept = {held: about for held, about in manifest.checkpoints.items() if held != before}
+    if finished:
+        fold = {"folder": name} | {key: checkpoint[key] for key in ("epoch", "parameters")}
+        folds = sorted([*folds, fold], key=lambda fold: model_number(fold["folder"]))
+    else:
+        kept[name] = checkpoint
+    manifest = replace(manifest, folds=folds, checkpoints=kept, best="", last="")
+    write_manifest(folder, manifest)
+    if before != name:
+        shutil.rmtree(folder / before, ignore_errors=True)
+    if finished:
+        shutil.rmtree(folder / name / "optimizer", ignore_errors=True)
+    return manifest
 
 
 def save_tuning(folder: Path, manifest: Manifest, model: Model) -> Manifest:
@@ -189,7 +208,7 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
     ConfigError if the folder is not a run's, DataError if a file in it is missing or damaged.
     """
     manifest = read_manifest(folder)
-    first_done = len(manifest.folds) == manifest.config.features.first_models
+    first_done = not manifest.missing
     if checkpoint == "best" and not (first_done and manifest.checkpoints):
         raise ConfigError(
             f"{folder}: not trained yet, only some of its first pass is; "
@@ -198,10 +217,9 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
     name = manifest.best if checkpoint == "best" else manifest.last
     with damage(folder / MANIFEST):
         latest = _load_fold(folder, manifest.folds[-1]) if manifest.folds else None
+        name = name or next(iter(manifest.checkpoints), "")  # in a first pass any one will do
         chosen = manifest.checkpoints[name] if name else {}
-        parameters = latest or {}
-        if name:
-            parameters = _load_parameters(folder / name, chosen["parameters"])
+        parameters = _load_parameters(folder / name, chosen["parameters"]) if name else latest or {}
         files = manifest.files
         vocabulary = Vocabulary(
             read(folder / "words.txt", files["words.txt"]["sha256"]),
@@ -266,16 +284,18 @@ def _tuned(checkpoint: Mapping[str, Any]) -> tuple[Decision, Calibration]:
     return decision, calibration
 
 
-def load_optimizer_state(folder: Path, manifest: Manifest) -> dict[str, State]:
-    """The optimizer's state at the last checkpoint: parameter -> key -> array."""
+def load_checkpoint(
+    folder: Path, manifest: Manifest, name: str
+) -> tuple[Parameters, dict[str, State]]:
+    """What training goes on with: the parameters, and the optimizer's state for each, by key."""
     state: dict[str, State] = {}
     with damage(folder / MANIFEST):
-        last = manifest.checkpoints.get(manifest.last, {"optimizer": {}})
-        for name, about in last["optimizer"].items():
-            parameter, key = name.rsplit(".", 1)
-            path = folder / manifest.last / "optimizer" / f"{name}.npy"
+        checkpoint = manifest.checkpoints[name]
+        for file, about in checkpoint["optimizer"].items():
+            parameter, key = file.rsplit(".", 1)
+            path = folder / name / "optimizer" / f"{file}.npy"
             state.setdefault(parameter, {})[key] = load_array(path, about)
-    return state
+        return _load_parameters(folder / name, checkpoint["parameters"]), state
 
 
 def load_first(folder: Path, manifest: Manifest) -> list[Parameters]:

@@ -28,7 +28,7 @@ from nerwin.records import Record, text_record
 from nerwin.text.vocabulary import SPECIAL
 
 if TYPE_CHECKING:
-    from nerwin.training import Epoch
+    from nerwin.metrics import Epoch
 
 _TEXTS, _TOKENS = 256, 20_000  # in a batch, at most; the last document may go beyond them
 
@@ -102,6 +102,7 @@ def train(
     output: str | Path,
     overwrite: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
+    jobs: int = 1,
     **options: Any,
 ) -> Tagger:
     """Train a model and keep it in a folder, as ``nerwin train`` does.
@@ -110,6 +111,7 @@ def train(
               it nor ``train`` is given
     output    the run's folder, which must not exist, or be a run's that may be overwritten
     on_epoch  called after each epoch
+    jobs      how many models of a first pass are trained at once, if there is one
     options   of any section, by name: ``epochs=5, hidden=(200, 100)``
 
     Raises ConfigError for options that cannot be, DataError for files that cannot be used. If it
@@ -126,7 +128,7 @@ def train(
     overrides = [(sections[name], name, value) for name, value in options.items()]
     run = Run.start(load_config(path, overrides), Path(output), overwrite=overwrite)
     try:
-        for epoch in run.epochs():
+        for epoch in run.epochs(jobs=jobs):
             if on_epoch:
                 on_epoch(epoch)
         run.finish()

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -56,9 +57,10 @@ def test_a_pupil_learns_what_its_teachers_say(rich: Path, tmp_path: Path, loss: 
     blank = Manifest(manifest.config, manifest.types, manifest.provenance)
     folder.mkdir()
     modeldir.create(folder, teacher, blank)
-    modeldir.save_checkpoint(
-        folder, blank, epoch=1, dev_f1=0.1, parameters=teacher.parameters, optimizer={}, best=True
+    written = modeldir.write_checkpoint(
+        folder, "epoch-1", epoch=1, dev_f1=0.1, parameters=teacher.parameters, optimizer={}
     )
+    modeldir.add_checkpoint(folder, blank, "epoch-1", written, best=True)
     taught = [("training", "teachers", str(folder)), ("training", "teaching", 1.0)]
     options = load_config(overrides=[*SMALL, *RICH, ("model", "loss", loss), *taught])
     run = Run.start(options, tmp_path / "pupil")
@@ -144,10 +146,8 @@ def test_the_command_line_tells_of_both_passes(tmp_path: Path) -> None:
     words = [word for setting in settings for word in ("--set", setting)]
     result = asked("train", *words, "--folds", 2, "--epochs", 1, "-o", tmp_path / "run")
     assert result.exit_code == 0, result.output
-    told = [line for line in result.stdout.splitlines() if "pass" in line]
-    assert told == [
-        "first pass, without fold 1 of 2",
-        "first pass, without fold 2 of 2",
-        "first pass, all documents",
-        "second pass",
-    ]
+    lines = result.stdout.splitlines()
+    first, second = lines.index("first pass"), lines.index("second pass")
+    told = [re.split("  +", line)[-1] for line in lines[first + 1 : second]]
+    assert told == ["without fold 1 of 2", "without fold 2 of 2", "all documents"]
+    assert lines[second + 1].endswith("best")

@@ -21,9 +21,9 @@ LADDER = [
     ["parts"],
     ["parallel"],
     ["training", "formats", "verification"],
-    ["htmlpage"],
+    ["htmlpage", "firstpass"],
     ["prediction"],
-    ["descent", "folds", "tuning", "sources"],
+    ["descent", "folds", "tuning", "sources", "metrics"],
     ["evaluation", "batches", "modeldir"],
     ["initial", "gold", "ensemble"],
     ["model", "manifest"],
@@ -34,6 +34,7 @@ LADDER = [
     ["engine", "text"],
     ["config"],
     ["options"],
+    ["processes"],
     ["errors", "resources"],
 ]
 RUNG = {name: i for i, names in enumerate(LADDER) for name in names}

@@ -19,7 +19,8 @@ from nerwin.errors import ConfigError
 from nerwin.options import SECTIONS
 
 if TYPE_CHECKING:
-    from nerwin.training import Epoch, Run
+    from nerwin.metrics import Epoch
+    from nerwin.training import Run
 
 _HEADER = "epoch      loss    dev P   dev R  dev F1   tokens/s"
 
@@ -95,6 +96,14 @@ def _config_options(command: click.Command) -> click.Command:
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
 @click.option("--resume", metavar="RUN", help="Go on with a run; only --epochs can change.")
 @click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(0),
+    metavar="N",
+    help="With --folds, train N models of the first pass at once; 0 is one for each core.  "
+    "[default: 1]",
+)
+@click.option(
     "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any option."
 )
 def command(
@@ -102,6 +111,7 @@ def command(
     output: str | None,
     overwrite: bool,
     resume: str | None,
+    jobs: int | None,
     settings: tuple[str, ...],
     **flags: Any,
 ) -> None:
@@ -123,10 +133,13 @@ def command(
     given = {name: value for name, value in flags.items() if value not in {None, ()}}
     if resume:
         run = _resume(resume, config or output or overwrite or settings, given)
-        _train(run, f"going on with {resume} after {_place(run)}")
+        introduction = f"going on with {resume} after {_place(run)}"
     else:
         run = _start(config, output, overwrite, [parse_setting(s) for s in settings], given)
-        _train(run, _introduction(run))
+        introduction = _introduction(run)
+    if jobs is not None and not run.config.features.folds:
+        click.echo("--jobs is for a first pass, see --folds; without, one process trains", err=True)
+    _train(run, introduction, _processes(jobs))
 
 
 def _start(
@@ -210,19 +223,26 @@ def _short(path: str) -> str:
         return path
 
 
-def _train(run: Run, introduction: str) -> None:
+def _processes(jobs: int | None) -> int:
+    from nerwin.processes import usable_cores
+
+    return usable_cores() if jobs == 0 else jobs or 1
+
+
+def _train(run: Run, introduction: str, jobs: int) -> None:
+    folds = run.config.features.folds
     try:
         click.echo(introduction)
         if not run.done:
             click.echo(_HEADER)
-        with _Bar(run) as bar:
-            fold = 0
-            for epoch in run.epochs(bar.show):
+        first = False
+        with _Bar(run) as bar, contextlib.closing(run.epochs(bar.show, jobs)) as epochs:
+            for epoch in epochs:
                 bar.clear()
-                if epoch.fold != fold:
-                    click.echo(_pass_line(epoch.fold, run.config.features.folds))
-                    fold = epoch.fold
-                click.echo(_epoch_line(epoch))
+                if first != bool(epoch.fold):
+                    first = not first
+                    click.echo("first pass" if first else "second pass")
+                click.echo(_epoch_line(epoch, folds))
         metrics = run.finish()
     except BaseException as error:
         run.discard()
@@ -234,22 +254,16 @@ def _train(run: Run, introduction: str) -> None:
     _conclude(run, metrics)
 
 
-def _pass_line(fold: int, folds: int) -> str:
-    if not fold:
-        return "second pass"
-    return "first pass, " + (
-        f"without fold {fold} of {folds}" if fold <= folds else "all documents"
-    )
-
-
-def _epoch_line(epoch: Epoch) -> str:
+def _epoch_line(epoch: Epoch, folds: int) -> str:
     dev = [""] * 3
+    mark = "best" if epoch.best and epoch.dev else ""
     if epoch.dev:
         overall = epoch.dev.overall
         dev = [f"{100 * x:.2f}" for x in (overall.precision, overall.recall, overall.f1)]
-    mark = "  best" if epoch.best and epoch.dev else ""
+    if epoch.fold:
+        mark = f"without fold {epoch.fold} of {folds}" if epoch.fold <= folds else "all documents"
     columns = f"{epoch.number:5}  {epoch.loss:8.5f}  {dev[0]:>7} {dev[1]:>7} {dev[2]:>7}"
-    return f"{columns} {epoch.tokens_per_second:10,.0f}{mark}"
+    return f"{columns} {epoch.tokens_per_second:10,.0f}  {mark}".rstrip()
 
 
 def _conclude(run: Run, metrics: dict[str, Any]) -> None:
@@ -279,7 +293,7 @@ def _tuned(run: Run, metrics: dict[str, Any]) -> str:
 
 def _say_how_to_go_on(run: Run) -> None:
     click.echo("\n", err=True, nl=False)
-    if run.last_epoch or run.manifest.folds:
+    if run.manifest.saved:
         click.echo(f"stopped; {run.folder} holds {_place(run)}. To go on:", err=True)
         click.echo(f"  nerwin train --resume {run.folder}", err=True)
     else:
@@ -288,8 +302,12 @@ def _say_how_to_go_on(run: Run) -> None:
 
 def _place(run: Run) -> str:
     """How far the run has come."""
-    epoch = f"epoch {run.last_epoch}"
-    return f"{epoch} of model {run.fold} of the first pass" if run.fold else epoch
+    saved, missing = run.manifest.saved, run.manifest.missing
+    if not missing:
+        return f"epoch {run.last_epoch}"
+    latest = [f"epoch {saved[number]} of model {number}" for number in missing if number in saved]
+    latest = latest or [f"model {max(saved)}"]
+    return f"{' and '.join(latest)} of the first pass"
 
 
 class _Bar:

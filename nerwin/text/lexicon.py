@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,11 @@ class Lexicon:
         # Where each column's own rows begin in its table.
         self._places = np.append(np.zeros(before), np.cumsum(heights) - heights).astype(np.int32)
         self._forget()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it gets into another process: without what is remembered."""
+        lists = self.gazetteers.groups
+        return Lexicon, (self.vocabulary, self.values, self.clusters, lists, self.buckets)
 
     def _forget(self) -> None:
         self._number: dict[str, int] = defaultdict()
