@@ -1,11 +1,11 @@
-"""The models of a first pass, see ``folds``: each is trained by itself, by one process after the
-other or several at once, and comes out the same.
+"""The models of a first pass, see ``folds``: trained one after the other, or several at once, each
+by a process of its own. They come out the same.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from multiprocessing.connection import Connection, wait
@@ -45,8 +45,6 @@ class FirstPass:
     fold_of   (S,) each sentence's; model i is trained without fold i − 1, the last one with all
     Y         what teachers say, if there are any, see ``Batches``
 
-    Called with a model's number and an epoch's, it trains the model for that epoch, which comes
-    after its last one.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class FirstPass:
         self._number = 0  # of the model that is being trained here
         self._descent: Descent | None = None
 
-    def epochs(self, jobs: int, progress: Callable[[int], None]) -> Iterator[Trained]:
+    def epochs(self, jobs: int, progress: Callable[[int], None]) -> Generator[Trained]:
         """All epochs that are missing, of as many models at once as there are jobs.
 
         progress  is told the number of windows after each batch, or, with several jobs, epoch
@@ -101,16 +99,16 @@ class FirstPass:
                     yield trained
 
     def _missing(self, number: int) -> Iterator[tuple[int, int]]:
-        """The epochs that a model needs; one at least, if there are fewer in all than before."""
+        """The epochs that a model needs."""
         name = self._manifest.begun.get(number)
         done = self._manifest.checkpoints[name]["epoch"] if name else 0
-        last = max(self._manifest.config.training.epochs, done + 1)
+        last = self._manifest.config.training.epochs
         return ((number, epoch) for epoch in range(done + 1, last + 1))
 
     def __call__(
         self, number: int, epoch: int, progress: Callable[[int], None] = lambda windows: None
     ) -> Trained:
-        """See above."""
+        """Train a model for an epoch, the one after its last."""
         if self._descent is None or number != self._number:
             self._number, self._descent = number, self._begin(number)
         descent = self._descent

@@ -1,23 +1,22 @@
 """What a run tells of its epochs, in its folder:
 
 metrics.jsonl   first {"config", "provenance"}, then one object an epoch:
-epoch, loss (mean over the windows), learning_rate (at its end), seconds,
-tokens_per_second, dev (precision, recall, f1, support, accuracy, types);
-in a first pass, fold too, and no dev
+                epoch, loss (mean over the windows), learning_rate (at its end), seconds,
+                tokens_per_second, dev (precision, recall, f1, support, accuracy, types);
+                in a first pass, fold too, and no dev
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nerwin.evaluation import Scores
-from nerwin.storage import write_file
+from nerwin.storage import add_line, write_file
 
 _FILE = "metrics.jsonl"
 
@@ -60,10 +59,7 @@ def begin(folder: Path, about: Mapping[str, Any], saved: Mapping[int, int]) -> N
 
 def add(folder: Path, epoch: Epoch) -> None:
     """Add the line of an epoch."""
-    with (folder / _FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(epoch.as_dict()) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    add_line(folder / _FILE, json.dumps(epoch.as_dict()))
 
 
 def read(folder: Path, saved: Mapping[int, int]) -> list[dict[str, Any]]:

@@ -8,8 +8,9 @@
                      richer x, if there is one
     epoch-7/         a checkpoint: one .npy per parameter (E, W, b, U)
     fold-1-epoch-12/ the same of a model of the first pass
-    epoch-7/optimizer/  the optimizer's state, in the last checkpoint only: what resuming needs
-    metrics.jsonl, metrics.json    see ``training``
+    epoch-7/optimizer/  the optimizer's state, in the last checkpoint only: what resuming needs; of
+                     a first pass, in the last one of each model that is not finished
+    metrics.jsonl, metrics.json    see ``metrics`` and ``training``
 
 The manifest names the best and the last checkpoint, with the shape, dtype and SHA-256 of every
 file. A checkpoint is written whole, then the manifest is replaced, in one step, then what it no
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from nerwin.engine.optim import State
 
 _TEXTS = ("words.txt", "features.json", "gazetteers.json")
-_FILES = (*_TEXTS, "index.npy", "untouched.npy", "pretrained.npy", "metrics.json*")
+_FILES = (*_TEXTS, "index.npy", "untouched.npy", "pretrained.npy", "metrics.json", "metrics.jsonl")
 
 
 def create(folder: Path, model: Model, manifest: Manifest) -> None:
@@ -108,9 +109,17 @@ def empty(folder: Path) -> None:
         if CHECKPOINT.fullmatch(path.name):  # the manifest may be damaged, or of another format
             shutil.rmtree(path, ignore_errors=True)
     # The manifest last: as long as it is there, the rest is known to be a run's.
-    for pattern in ("cluster*.npy", *_FILES, f"{MANIFEST}.partial", MANIFEST):
-        for path in folder.glob(pattern):
+    for pattern in ("cluster*.npy", *_FILES, MANIFEST):
+        for path in (*folder.glob(f"{pattern}.partial"), *folder.glob(pattern)):
             path.unlink()
+
+
+def remove_unnamed(folder: Path, manifest: Manifest) -> None:
+    """Remove the checkpoints that the manifest does not name: what a killed process may leave."""
+    named = {*manifest.checkpoints, *(fold["folder"] for fold in manifest.folds)}
+    for path in folder.iterdir():
+        if CHECKPOINT.fullmatch(path.name) and path.name not in named:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def write_checkpoint(

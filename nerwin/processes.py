@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -104,6 +105,7 @@ def _serve(pipe: Connection, task: Callable[..., Any], inherited: list[Connectio
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     for other in inherited:
         other.close()  # so that the parent's end is seen
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(EOFError, OSError):
         while True:
             arguments = pipe.recv()
@@ -113,6 +115,14 @@ def _serve(pipe: Connection, task: Callable[..., Any], inherited: list[Connectio
             except Exception as error:
                 made = error
             pipe.send(made)
+
+
+def _end_with_parent() -> None:
+    """End at once, not only between two tasks: there is nobody left to work for."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def usable_cores() -> int:

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -126,16 +126,10 @@ Vectors = Array | Picked | Kept
 def save_array(path: Path, array: Vectors) -> dict[str, Any]:
     """Write an array as .npy, some rows at a time; its description for the manifest."""
     about = {"descr": array.dtype.str, "fortran_order": False, "shape": array.shape}
-    with path.open("wb") as file:
-        try:
-            np.lib.format.write_array_header_1_0(file, about)
-            for start in range(0, len(array), _ROWS):
-                file.write(np.ascontiguousarray(array[start : start + _ROWS]).data)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError as error:  # NumPy tells neither the file nor the reason
-            reason = error.strerror or "is the disk full?"
-            raise DataError(f"cannot be written: {reason}", path) from error
+    with _writing(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, about)
+        for start in range(0, len(array), _ROWS):
+            file.write(np.ascontiguousarray(array[start : start + _ROWS]).data)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {"shape": list(array.shape), "dtype": str(array.dtype), "sha256": sha256}
@@ -168,8 +162,25 @@ def read(path: Path, sha256: str) -> bytes:
 def write_file(path: Path, text: str) -> None:
     """Replace a file in one step: a reader sees the old one or the new one, whole."""
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
+    with _writing(partial, "wb") as file:
         file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
     partial.replace(path)
+
+
+def add_line(path: Path, line: str) -> None:
+    """Add a line to a file."""
+    with _writing(path, "ab") as file:
+        file.write(f"{line}\n".encode())
+
+
+@contextlib.contextmanager
+def _writing(path: Path, mode: str) -> Iterator[IO[bytes]]:
+    """A file whose contents are on the disk at the end."""
+    try:
+        with path.open(mode) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # NumPy tells neither the file nor the reason
+        reason = error.strerror or "is the disk full?"
+        raise DataError(f"cannot be written: {reason}", path) from error

@@ -8,6 +8,7 @@ A run's folder gets, beside the model (see ``modeldir``), metrics.jsonl (see ``m
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Generator
@@ -128,6 +129,7 @@ class Run:
         run = cls(folder, modeldir.load_model(folder, "last").as_trained(), manifest, splits)
         if run.last_epoch:
             _, run._optimizer_state = modeldir.load_checkpoint(folder, manifest, manifest.last)
+        modeldir.remove_unnamed(folder, manifest)
         run._keep_vectors()
         return run
 
@@ -173,16 +175,20 @@ class Run:
             number: n - int(lengths[self._folds == number - 1].sum())
             for number in range(1, self.config.features.first_models + 1)
         }
-        done = sum(sizes[number] * epoch for number, epoch in self.manifest.saved.items())
-        return done, epochs * sum(sizes.values())
+        saved, missing = self.manifest.saved, (0, *self.manifest.missing)
+        in_all = saved | {number: max(epochs, saved.get(number, 0)) for number in missing}
+        done, total = (sum(sizes[number] * of[number] for number in of) for of in (saved, in_all))
+        return done, total
 
     def epochs(self, progress: Progress = lambda windows: None, jobs: int = 1) -> Generator[Epoch]:
         """Train epoch after epoch, each saved before it is given, until the run is done.
 
         The models of a first pass come before the model itself, up to ``jobs`` of them at once,
         with their epochs in any order then. ``progress`` is told the number of windows after each
-        batch, of several models after each epoch.
+        batch, of several models after each epoch. Raises ConfigError if there are no jobs.
         """
+        if jobs < 1:
+            raise ConfigError(f"jobs: at least 1, not {jobs}")
         about = {"config": self.config.as_dict(), "provenance": self.manifest.provenance}
         metrics.begin(self.folder, about, self.manifest.saved)
         if self.manifest.missing:
@@ -227,19 +233,21 @@ class Run:
         return result
 
     def _first_pass(self, progress: Progress, jobs: int) -> Generator[Epoch]:
+        for name in self.manifest.begun.values():
+            self._save_first(name, self.manifest.checkpoints[name])  # there may be enough by now
         train, Y = self.splits["train"], self._taught()
         first = FirstPass(self.folder, self.manifest, self.model, train, self._folds, Y)
-        for trained in first.epochs(jobs, progress):
-            epoch = trained.epoch
-            metrics.add(self.folder, epoch)
-            self.manifest = modeldir.add_of_first_pass(
-                self.folder,
-                self.manifest,
-                trained.name,
-                trained.checkpoint,
-                finished=epoch.number >= self.config.training.epochs,
-            )
-            yield epoch
+        with contextlib.closing(first.epochs(jobs, progress)) as epochs:
+            for trained in epochs:
+                metrics.add(self.folder, trained.epoch)
+                self._save_first(trained.name, trained.checkpoint)
+                yield trained.epoch
+
+    def _save_first(self, name: str, checkpoint: dict[str, Any]) -> None:
+        finished = checkpoint["epoch"] >= self.config.training.epochs
+        self.manifest = modeldir.add_of_first_pass(
+            self.folder, self.manifest, name, checkpoint, finished=finished
+        )
 
     def _begin(self) -> Descent:
         """Begin to train the model, or go on with it."""

@@ -6,11 +6,13 @@ import json
 import os
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from conftest import RICH, SMALL
 from nerwin import modeldir
 from nerwin.cli import main
 from nerwin.config import load_config
+from nerwin.errors import ConfigError
 from nerwin.firstpass import FirstPass
 from nerwin.manifest import read_manifest
 from nerwin.options import Config
@@ -119,7 +122,53 @@ def test_fewer_epochs_than_are_trained_already_end_it(tmp_path: Path) -> None:
     run = train(Run.start(options(("training", "epochs", 3)), tmp_path / "run"), epochs=2)
     again = train(Run.resume(run.folder, epochs=1), jobs=2)
     assert again.done
-    assert again.manifest.saved == {0: 1, 1: 3, 2: 1, 3: 1, 4: 1}
+    assert again.manifest.saved == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1}
+
+
+def test_fewer_epochs_never_train_at_a_negative_rate(tmp_path: Path) -> None:
+    linear = options(("training", "epochs", 4), ("training", "schedule", "linear"))
+    run = train(Run.start(linear, tmp_path / "run"), epochs=3)
+    rates = [e.learning_rate for e in Run.resume(run.folder, epochs=2).epochs() if e.fold]
+    assert min(rates) >= 0
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_all_windows_are_trained_in_the_end_with_other_epochs_too(
+    tmp_path: Path, epochs: int
+) -> None:
+    run = train(Run.start(options(("training", "epochs", 3)), tmp_path / "run"), epochs=5)
+    run = Run.resume(run.folder, epochs)
+    shown = [run.windows[0]]
+    total = run.windows[1]
+    for _ in run.epochs(shown.append):
+        pass
+    assert run.windows == (sum(shown), total) == (total, total)
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_no_jobs_at_all_are_refused_or_one(tmp_path: Path, whole: Files, jobs: int) -> None:
+    try:
+        told = list(islice(Run.start(options(), tmp_path / "run").epochs(jobs=jobs), 11))
+    except ConfigError:
+        return
+    assert len(told) == 10
+    assert arrays(tmp_path / "run") == whole
+
+
+def test_a_stop_between_the_passes_is_told_as_such(tmp_path: Path) -> None:
+    run = train(Run.start(options(), tmp_path / "run"), epochs=8)
+    assert (run.manifest.missing, run.last_epoch) == ([], 0)
+    result = CliRunner().invoke(main, ["train", "--resume", str(run.folder)])
+    assert result.stdout.splitlines()[0].endswith("the first pass")
+    assert "second pass" in result.stdout.splitlines()
+
+
+def test_what_a_killed_process_left_is_gone_in_the_end(tmp_path: Path, whole: Files) -> None:
+    run = train(Run.start(options(), tmp_path / "run"), epochs=1)
+    shutil.copytree(run.folder / "fold-1-epoch-1", tmp_path / "kept")
+    run = train(Run.resume(run.folder), epochs=1)
+    shutil.copytree(tmp_path / "kept", run.folder / "fold-1-epoch-1")  # killed before its removal
+    assert arrays(train(Run.resume(run.folder)).folder) == whole
 
 
 def command(folder: Path, *others: object) -> list[str]:

@@ -94,7 +94,9 @@ def _config_options(command: click.Command) -> click.Command:
 @click.argument("config", required=False)
 @click.option("-o", "--output", metavar="RUN", help="Folder of the run.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
-@click.option("--resume", metavar="RUN", help="Go on with a run; only --epochs can change.")
+@click.option(
+    "--resume", metavar="RUN", help="Go on with a run; only --epochs and --jobs can change."
+)
 @click.option(
     "-j",
     "--jobs",
@@ -137,8 +139,6 @@ def command(
     else:
         run = _start(config, output, overwrite, [parse_setting(s) for s in settings], given)
         introduction = _introduction(run)
-    if jobs is not None and not run.config.features.folds:
-        click.echo("--jobs is for a first pass, see --folds; without, one process trains", err=True)
     _train(run, introduction, _processes(jobs))
 
 
@@ -173,7 +173,9 @@ def _resume(folder: str, others: object, flags: dict[str, Any]) -> Run:
     from nerwin.training import Run
 
     if others or flags.keys() - {"epochs"}:
-        raise ConfigError("--resume goes on with the run's own options; only --epochs can be given")
+        raise ConfigError(
+            "--resume goes on with the run's own options; only --epochs and --jobs can be given"
+        )
     epochs = flags.get("epochs")
     if epochs is not None:
         epochs = load_config(overrides=[("training", "epochs", epochs)]).training.epochs
@@ -233,9 +235,11 @@ def _train(run: Run, introduction: str, jobs: int) -> None:
     folds = run.config.features.folds
     try:
         click.echo(introduction)
+        if jobs > 1 and not folds:
+            click.echo("--jobs is for a first pass, see --folds: one process trains\n", err=True)
         if not run.done:
             click.echo(_HEADER)
-        first = False
+        first = bool(folds) and not run.manifest.missing and not run.last_epoch
         with _Bar(run) as bar, contextlib.closing(run.epochs(bar.show, jobs)) as epochs:
             for epoch in epochs:
                 bar.clear()
@@ -304,7 +308,7 @@ def _place(run: Run) -> str:
     """How far the run has come."""
     saved, missing = run.manifest.saved, run.manifest.missing
     if not missing:
-        return f"epoch {run.last_epoch}"
+        return f"epoch {run.last_epoch}" if run.last_epoch else "the first pass"
     latest = [f"epoch {saved[number]} of model {number}" for number in missing if number in saved]
     latest = latest or [f"model {max(saved)}"]
     return f"{' and '.join(latest)} of the first pass"
