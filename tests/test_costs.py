@@ -168,9 +168,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     init = graph.Node.__init__
 
-    def noted(self, value, name="", **options) -> None:
+    def noted(self, value, name="", *rest, **options) -> None:
         names.append(name)
-        init(self, value, name, **options)
+        init(self, value, name, *rest, **options)
 
     monkeypatch.setattr(graph.Node, "__init__", noted)
     return names

@@ -66,13 +66,40 @@ def test_the_sum_by_row(
 
 
 @numba
-@given(seeds, st.sampled_from([(7,), (5, 3), (3, 2, 4), (400, 120), (0, 3)]), dtypes)
-def test_adam(seed: int, shape: tuple[int, ...], dtype: type) -> None:
+@given(
+    seeds,
+    st.integers(0, 20),
+    st.integers(1, 6),
+    st.integers(1, 9),
+    st.integers(0, 40),
+    dtypes,
+    st.sampled_from([np.int32, np.int64]),
+)
+def test_the_sum_of_rows(
+    seed: int, N: int, P: int, V: int, D: int, dtype: type, index: type
+) -> None:
+    rng = np.random.default_rng(seed)
+    table = numbers(rng, (V, D), dtype)
+    rows = rng.integers(0, V, (N, P)).astype(index)
+    assert_same_bits(lambda: kernels.sum_of_rows(table, rows))
+
+
+@numba
+@given(
+    seeds,
+    st.sampled_from([(7,), (5, 3), (3, 2, 4), (400, 120), (0, 3)]),
+    dtypes,
+    st.sampled_from([0.0, 0.01]),
+    st.sampled_from([(0.9, 0.999), (0.1, 0.2), (0.0, 0.0)]),
+)
+def test_adam(
+    seed: int, shape: tuple[int, ...], dtype: type, l2: float, betas: tuple[float, float]
+) -> None:
     def work() -> np.ndarray:
         rng = np.random.default_rng(seed)
-        theta, adam = numbers(rng, shape, dtype), Adam(l2=0.01)
+        theta, adam = numbers(rng, shape, dtype), Adam(l2, *betas)
         table = numbers(rng, (9, 4), dtype)
-        for _ in range(4):
+        for _ in range(30):
             adam.update("theta", theta, numbers(rng, shape, dtype), 0.1)
             rows = np.flatnonzero(rng.random(9) < 0.5)
             gradient = numbers(rng, (len(rows), 4), dtype)

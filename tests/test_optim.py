@@ -49,6 +49,7 @@ CASES = {
     "adam": (Adam, textbook_adam, {}),
     "adam, l2": (Adam, textbook_adam, {"l2": 0.3}),
     "adam, no memory": (Adam, textbook_adam, {"beta1": 0.0, "beta2": 0.0, "epsilon": 0.01}),
+    "adam, hardly any memory": (Adam, textbook_adam, {"beta1": 0.001, "beta2": 0.002}),
     "adam, all": (Adam, textbook_adam, {"beta1": 0.8, "beta2": 0.95, "epsilon": 0.01}),
 }
 each_case = pytest.mark.parametrize(

@@ -28,7 +28,6 @@ class Node:
         self,
         value: Array,
         name: str = "",
-        *,
         depends: bool = False,
         inputs: tuple[Node, ...] = (),
         gradients: Gradients = (),
@@ -57,8 +56,8 @@ def constant(value: Array, name: str = "") -> Node:
 def apply(op: Op, *inputs: Node, **constants: Any) -> Node:
     """The node that ``op`` makes of ``inputs``; ``constants`` go to the op as keywords."""
     value, gradients = op(*[node.value for node in inputs], **constants)
-    depends = any(node.depends for node in inputs)
-    return Node(value, op.__name__, depends=depends, inputs=inputs, gradients=gradients)
+    depends = True in [node.depends for node in inputs]
+    return Node(value, op.__name__, depends, inputs, gradients)
 
 
 def topological_order(root: Node) -> list[Node]:

@@ -32,6 +32,16 @@ def compiled() -> ModuleType | None:
     return loops
 
 
+def sum_of_rows(table: Array, rows: Indices) -> Array:
+    """(N, D): for each item, the sum of its rows (N, P) of a table (V, D), from left to right."""
+    if loops := compiled():
+        return loops.sum_of_rows(np.ascontiguousarray(table), np.ascontiguousarray(rows, np.int64))
+    summed = table.take(rows[:, 0], axis=0)
+    for p in range(1, rows.shape[1]):
+        summed += table.take(rows[:, p], axis=0)
+    return summed
+
+
 def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None = None) -> Array:
     """(n_rows, D): in each row, the sum of the values (N, D) that belong to it.
 

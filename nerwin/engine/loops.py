@@ -22,6 +22,24 @@ def _read(number: Any, dimensions: int) -> Any:
 
 
 @njit(
+    [f[:, ::1](_read(f, 2), _read(int64, 2)) for f in (float32, float64)],
+    **_SETTINGS,
+)
+def sum_of_rows(table: Array, rows: Indices) -> Array:
+    """See ``kernels.sum_of_rows``."""
+    P, D = rows.shape[1], table.shape[1]
+    summed = np.empty((len(rows), D), table.dtype)
+    for i in range(len(rows)):
+        for j in range(D):
+            summed[i, j] = table[np.uint64(rows[i, 0]), j]
+        for p in range(1, P):
+            r = np.uint64(rows[i, p])
+            for j in range(D):
+                summed[i, j] += table[r, j]
+    return summed
+
+
+@njit(
     [f[:, ::1](_read(int64, 1), _read(f, 2), int64, _read(int64, 1)) for f in (float32, float64)],
     **_SETTINGS,
 )
@@ -38,28 +56,38 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices) -> Ar
 
 @njit(
     [
-        void(_read(f, 2), _read(f, 1), _read(f, 1), *[f[:, ::1]] * 3, f, f, f, f)
+        void(_read(int64, 1), _read(f, 2), *[f[:, ::1]] * 3, f[::1], *[_read(f, 1)] * 2, *[f] * 6)
         for f in (float32, float64)
     ],
     **_SETTINGS,
 )
 def adam(
+    rows: Indices,
     g: Array,
-    rates: Array,
-    epsilons: Array,
     theta: Array,
     m: Array,
     v: Array,
+    t: Array,
+    m_shares: Array,
+    v_shares: Array,
+    rate: Any,
+    epsilon: Any,
     beta1: Any,
     rest1: Any,
     beta2: Any,
     rest2: Any,
 ) -> None:
-    """See ``optim.Adam``. Changes θ, m and v, (n, D), in place; rates and epsilons are (n,), rest1
-    and rest2 what the betas leave to 1, all of one dtype.
+    """See ``optim.Adam``. Changes some rows of θ, m and v, (n, D), and of t, (n,), in place, by the
+    gradient (k, D) of those rows; rest1 and rest2 are what the betas leave to 1. All but the rows'
+    numbers are of one dtype.
     """
-    for i in range(len(theta)):
+    for i in range(len(rows)):
+        r = np.uint64(rows[i])
+        t[r] += 1
+        step = np.uint64(min(t[r], len(v_shares) - 1))
+        row_rate = rate * v_shares[step] / m_shares[step]
+        row_epsilon = epsilon * v_shares[step]
         for j in range(theta.shape[1]):
-            m[i, j] = m[i, j] * beta1 + rest1 * g[i, j]
-            v[i, j] = v[i, j] * beta2 + g[i, j] * g[i, j] * rest2
-            theta[i, j] -= m[i, j] / (np.sqrt(v[i, j]) + epsilons[i]) * rates[i]
+            m[r, j] = m[r, j] * beta1 + rest1 * g[i, j]
+            v[r, j] = v[r, j] * beta2 + g[i, j] * g[i, j] * rest2
+            theta[r, j] -= m[r, j] / (np.sqrt(v[r, j]) + row_epsilon) * row_rate

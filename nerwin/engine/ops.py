@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.kernels import sum_by_row
+from nerwin.engine.kernels import sum_by_row, sum_of_rows
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 
@@ -169,9 +169,8 @@ def window_affine(
     P, (k, n), m = words.shape[1], V.shape, len(b)
     by_place = W[: P * n].reshape(P, n, m)
     A = V @ by_place  # (P, k, m), what each word adds at each place
-    Z = A[0].take(words[:, 0], axis=0)
-    for p in range(1, P):
-        Z += A[p].take(words[:, p], axis=0)
+    cells = words + k * np.arange(P)  # (B, P), the rows of it that a window adds up
+    Z = sum_of_rows(A.reshape(P * k, m), cells)
     if len(W) > P * n:
         Z += D @ W[P * n :]
     Z += b
@@ -180,9 +179,8 @@ def window_affine(
     def dA(dZ: Array) -> Array:
         """dV and dW share it."""
         if not made or made[0][0] is not dZ:
-            cells = (words + k * np.arange(P)).ravel()
-            starts = np.arange(0, len(cells) + 1, P)
-            made[:] = [(dZ, sum_by_row(cells, dZ, P * k, starts).reshape(P, k, m))]
+            starts = np.arange(0, cells.size + 1, P)
+            made[:] = [(dZ, sum_by_row(cells.ravel(), dZ, P * k, starts).reshape(P, k, m))]
         return made[0][1]
 
     def dV(dZ: Array) -> Array:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from functools import cache
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,9 +44,7 @@ class Optimizer(ABC):
 
     def update(self, name: str, parameter: Array, gradient: Gradient, rate: float) -> None:
         """Change ``parameter``, known by ``name``, in place."""
-        if name not in self.state:
-            self.state[name] = self._new_state(parameter)
-        arrays = (parameter, *self.state[name].values())
+        arrays = self._arrays(name, parameter)
         if isinstance(gradient, RowGrad):
             touched = [array.take(gradient.rows, axis=0) for array in arrays]
             self._step(self._decayed(gradient.values, touched[0]), rate, *touched)
@@ -53,6 +52,12 @@ class Optimizer(ABC):
                 array[gradient.rows] = rows
         else:
             self._step(self._decayed(gradient, parameter), rate, *arrays)
+
+    def _arrays(self, name: str, parameter: Array) -> tuple[Array, ...]:
+        """The parameter and its state, which is made when it is first asked for."""
+        if name not in self.state:
+            self.state[name] = self._new_state(parameter)
+        return parameter, *self.state[name].values()
 
     def _new_state(self, parameter: Array) -> State:
         row = (len(parameter),) + (1,) * (parameter.ndim - 1)
@@ -126,21 +131,38 @@ class Adam(Optimizer):
         self.beta2 = beta2
         self.epsilon = epsilon
 
+    def update(self, name: str, parameter: Array, gradient: Gradient, rate: float) -> None:
+        """Change ``parameter``, known by ``name``, in place."""
+        loops = kernels.compiled()
+        if not loops or not parameter.flags.c_contiguous or parameter.dtype != gradient.dtype:
+            super().update(name, parameter, gradient, rate)
+            return
+        if isinstance(gradient, RowGrad):
+            rows, g = gradient.rows, gradient.values
+        else:
+            rows, g = np.arange(len(parameter)), gradient
+        if self.l2:
+            g = self._decayed(g, parameter[rows])
+        theta, m, v, t = self._arrays(name, parameter)
+        number, width = parameter.dtype.type, parameter.size // max(1, len(parameter))
+        loops.adam(
+            np.ascontiguousarray(rows, np.int64),
+            np.ascontiguousarray(g).reshape(len(rows), width),
+            *(array.reshape(len(array), width) for array in (theta, m, v)),
+            t.ravel(),
+            *_shares(self.beta1, self.beta2, parameter.dtype),
+            *map(number, (rate, self.epsilon)),
+            *map(number, (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2)),
+        )
+
     def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
         m, v, t = state
         t += 1
-        m_bias = _missing(self.beta1, t)
-        v_bias = np.sqrt(_missing(self.beta2, t))
+        m_shares, v_shares = _shares(self.beta1, self.beta2, t.dtype)
+        steps = np.minimum(t, len(v_shares) - 1).astype(np.intp)
         # α m̂ / (√v̂ + ε), both numerator and denominator times √(1−β₂ᵗ).
-        rates, epsilons = rate * v_bias / m_bias, self.epsilon * v_bias
-        loops = kernels.compiled()
-        if loops and theta.flags.c_contiguous and theta.dtype == g.dtype:
-            shape = len(theta), theta.size // max(1, len(theta))
-            g = np.ascontiguousarray(g).reshape(shape)
-            arrays = (a.reshape(shape) for a in (theta, m, v))
-            betas = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2)
-            loops.adam(g, rates.ravel(), epsilons.ravel(), *arrays, *map(g.dtype.type, betas))
-            return
+        rates = rate * v_shares[steps] / m_shares[steps]
+        epsilons = self.epsilon * v_shares[steps]
         size = max(1, _BLOCK * len(theta) // max(1, theta.size))
         for start in range(0, len(theta), size):
             block = slice(start, start + size)
@@ -163,9 +185,16 @@ class Adam(Optimizer):
         theta -= buffer
 
 
-def _missing(beta: float, t: Array) -> Array:
-    """1 − βᵗ: what a running mean that began at zero has not got after t steps."""
-    return -np.expm1(math.log(beta) * t) if beta else np.ones_like(t)
+@cache
+def _shares(beta1: float, beta2: float, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """1 − β₁ᵗ and √(1 − β₂ᵗ), the shares that running means which began at zero have reached after
+    t = 0, 1, … steps, until both are 1 to the last bit.
+    """
+    logs = [math.log(beta) if beta else -math.inf for beta in (beta1, beta2)]
+    t = np.arange(1 + math.ceil(40 / -max(logs)), dtype=dtype)
+    t[0] = 1  # nobody asks after no step; and if no mean remembers anything, there is no other
+    m_shares, v_shares = (-np.expm1(log * t) for log in logs)
+    return m_shares, np.sqrt(v_shares)
 
 
 def clipped(gradients: Mapping[str, Gradient], limit: float) -> dict[str, Gradient]:

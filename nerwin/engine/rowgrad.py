@@ -7,6 +7,7 @@ others, so it is kept as the touched rows and their values: nothing of the table
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,11 @@ class RowGrad:
     def shape(self) -> tuple[int, int]:
         """The shape of the table, which is the shape of its gradient."""
         return self.n_rows, self.values.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of the values."""
+        return self.values.dtype
 
     def dense(self) -> Array:
         """The same gradient as an array of the table's shape. For checks and small tables."""
