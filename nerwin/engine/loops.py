@@ -56,7 +56,7 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices) -> Ar
 
 @njit(
     [
-        void(_read(int64, 1), _read(f, 2), *[f[:, ::1]] * 3, f[::1], *[_read(f, 1)] * 2, *[f] * 6)
+        void(_read(int64, 1), _read(f, 2), *[f[:, ::1]] * 3, f[::1], *[_read(f, 1)] * 2, *[float64] * 4)
         for f in (float32, float64)
     ],
     **_SETTINGS,
@@ -70,24 +70,23 @@ def adam(
     t: Array,
     m_shares: Array,
     v_shares: Array,
-    rate: Any,
-    epsilon: Any,
-    beta1: Any,
-    rest1: Any,
-    beta2: Any,
-    rest2: Any,
+    rate: float,
+    epsilon: float,
+    beta1: float,
+    beta2: float,
 ) -> None:
     """See ``optim.Adam``. Changes some rows of θ, m and v, (n, D), and of t, (n,), in place, by the
-    gradient (k, D) of those rows; rest1 and rest2 are what the betas leave to 1. All but the rows'
-    numbers are of one dtype.
+    gradient (k, D) of those rows. All arrays but the rows' numbers are of one dtype.
     """
+    number = theta.dtype.type
+    alpha, eps = number(rate), number(epsilon)
+    old1, new1, old2, new2 = number(beta1), number(1 - beta1), number(beta2), number(1 - beta2)
     for i in range(len(rows)):
         r = np.uint64(rows[i])
         t[r] += 1
         step = np.uint64(min(t[r], len(v_shares) - 1))
-        row_rate = rate * v_shares[step] / m_shares[step]
-        row_epsilon = epsilon * v_shares[step]
+        row_alpha, row_eps = alpha * v_shares[step] / m_shares[step], eps * v_shares[step]
         for j in range(theta.shape[1]):
-            m[r, j] = m[r, j] * beta1 + rest1 * g[i, j]
-            v[r, j] = v[r, j] * beta2 + g[i, j] * g[i, j] * rest2
-            theta[r, j] -= m[r, j] / (np.sqrt(v[r, j]) + row_epsilon) * row_rate
+            m[r, j] = m[r, j] * old1 + new1 * g[i, j]
+            v[r, j] = v[r, j] * old2 + g[i, j] * g[i, j] * new2
+            theta[r, j] -= m[r, j] / (np.sqrt(v[r, j]) + row_eps) * row_alpha

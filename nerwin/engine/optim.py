@@ -144,15 +144,17 @@ class Adam(Optimizer):
         if self.l2:
             g = self._decayed(g, parameter[rows])
         theta, m, v, t = self._arrays(name, parameter)
-        number, width = parameter.dtype.type, parameter.size // max(1, len(parameter))
+        width = parameter.size // max(1, len(parameter))
         loops.adam(
             np.ascontiguousarray(rows, np.int64),
             np.ascontiguousarray(g).reshape(len(rows), width),
             *(array.reshape(len(array), width) for array in (theta, m, v)),
             t.ravel(),
             *_shares(self.beta1, self.beta2, parameter.dtype),
-            *map(number, (rate, self.epsilon)),
-            *map(number, (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2)),
+            rate,
+            self.epsilon,
+            self.beta1,
+            self.beta2,
         )
 
     def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
