@@ -13,7 +13,7 @@ from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.model import Model
 from nerwin.options import TrainingOptions
-from nerwin.text.tokens import runs
+from nerwin.text.tokens import Tokens, runs
 from nerwin.text.vocabulary import PADDING, UNKNOWN
 
 
@@ -56,7 +56,8 @@ class Batches:
         answers: Answers | None = None,
         Y: Array | None = None,
     ) -> None:
-        self.windows = model.windows(train.words, train.starts, train.own)
+        tokens = Tokens.of(train.words)
+        self.windows = model.windows(tokens, train.starts, train.own)
         self.labels = model.labels.encode(train.spans, train.starts)
         self._Y = Y
         self._starts = train.starts
@@ -64,10 +65,10 @@ class Batches:
         self._whole = model.options.loss == "crf"
         self._options = options
         together, alone = (answers.together, answers.alone) if answers else (None, None)
-        self.dense = model.dense(train.words, train.starts, train.documents, together)
+        self.dense = model.dense(tokens, train.starts, train.documents, together)
         self.alone = self.dense
         if options.document_dropout and self.dense.width:
-            self.alone = model.dense(train.words, train.starts, train.alone().documents, alone)
+            self.alone = model.dense(tokens, train.starts, train.alone().documents, alone)
 
     def of(self, sentences: Indices) -> Batches:
         """The batches of some of the sentences only."""

@@ -56,7 +56,10 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices) -> Ar
 
 @njit(
     [
-        void(_read(int64, 1), _read(f, 2), *[f[:, ::1]] * 3, f[::1], *[_read(f, 1)] * 2, *[float64] * 4)
+        void(
+            *[_read(int64, 1), _read(f, 2), f[:, ::1], f[:, ::1], f[:, ::1], f[::1]],
+            *[_read(f, 1), _read(f, 1), float64, float64, float64, float64],
+        )
         for f in (float32, float64)
     ],
     **_SETTINGS,
