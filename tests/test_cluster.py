@@ -99,7 +99,7 @@ def test_the_parts_are_what_one_machine_writes(
     )
     with process:
         while process.poll() is None and not list(out.glob("part-*")):
-            pass
+            time.sleep(0.01)
         os.kill(workers[0], signal.SIGKILL)
         _, told = process.communicate()
     one = predict(*command, "file")
@@ -135,21 +135,23 @@ def test_the_parts_are_what_one_machine_writes(
 
 def test_a_stopped_run_goes_on(trained: Path, tmp_path: Path, address: Address) -> None:
     text = tmp_path / "a.txt"
-    text.write_bytes(b"Paris Hilton flew to Paris.\n" * 100_000)
+    text.write_bytes(b"Paris Hilton flew to Paris.\n" * 60_000)
     out = tmp_path / "out"
     command = [*NERWIN, str(trained), str(text), "-f", "inline", "-o", str(out)]
-    command += ["--cluster", address[0], "--block-size", "0.5"]
+    command += ["--cluster", address[0], "--block-size", "0.25"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         while len(list(out.glob("part-*"))) < 3:
             assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate()
     assert process.returncode == 130
     assert told.split(b"\n")[1] == b"stopped; the same command goes on where it was"
     assert b"Traceback" not in told
-    assert len(list(out.glob("part-*"))) < 8
+    stopped_at = len(list(out.glob("part-*")))
     assert any(part["done"] for part in json.loads((out / "manifest.json").read_text())["parts"])
     assert subprocess.run(command, check=False).returncode == 0
+    assert len(list(out.glob("part-*"))) > stopped_at
     assert parts(out) == predict(trained, text, "-f", "inline").stdout
 
 
@@ -251,7 +253,7 @@ def test_urls_are_read_and_written(trained: Path, tmp_path: Path, address: Addre
 
 
 def test_a_full_disk_is_told_in_one_line(trained: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("Paris Hilton flew to Paris.\n" * 100_000)
+    (tmp_path / "a.txt").write_text("Paris Hilton flew to Paris.\n" * 60_000)
     run = f"{' '.join(NERWIN)} {trained} a.txt -o out --cluster local -j 1"
     done = subprocess.run(  # no file may have more than some MB
         f"ulimit -f 3000; {run}", shell=True, cwd=tmp_path, stderr=subprocess.PIPE, check=False
