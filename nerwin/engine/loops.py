@@ -2,7 +2,8 @@
 
 So nothing is reordered or contracted to gain speed (no ``fastmath``), and nothing runs in parallel.
 All is compiled when this is imported, or comes from where Numba keeps it on disk: if that fails,
-the import does, and nothing later. Arrays are in C order, indices int64.
+the import does, and nothing later. Arrays are in C order, indices int64; as an unsigned number,
+an index is not asked whether it counts from the end.
 """
 
 from __future__ import annotations
