@@ -652,8 +652,8 @@ def test_gradcheck_fails_with_exit_code_1_for_a_wrong_derivative(
     assert json.loads(nerwin("gradcheck", trained, "--json").stdout)["passed"] is False
 
 
-def test_gradcheck_shows_why_two_sides_are_better() -> None:
-    result = nerwin("gradcheck", "--one-sided", "--json")
+def test_gradcheck_shows_why_two_sides_are_better(trained: Path) -> None:
+    result = nerwin("gradcheck", trained, "--one-sided", "--json")
     assert result.exit_code == 1
     steps = {step["h"]: step for step in json.loads(result.stdout)["steps"]}
     assert 5 < steps[1e-2]["one_sided"] / steps[1e-3]["one_sided"] < 20

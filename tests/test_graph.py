@@ -121,12 +121,12 @@ def test_inputs_stand_before_the_nodes_they_feed_and_each_node_once():
         assert all(place[source] < place[node] for source in node.inputs if source.depends)
 
 
-def test_a_chain_of_100_000_nodes_needs_no_recursion():
+def test_a_chain_of_20_000_nodes_needs_no_recursion():
     x, one = scalar(0), constant(np.array(1.0))
     node = x
-    for _ in range(100_000):
+    for _ in range(20_000):
         node = apply(ops.add, node, one)
-    assert node.value == 100_000
+    assert node.value == 20_000
     assert backward(node)[x] == 1
 
 
