@@ -162,9 +162,14 @@ def read(path: Path, sha256: str) -> bytes:
 def write_file(path: Path, text: str) -> None:
     """Replace a file in one step: a reader sees the old one or the new one, whole."""
     partial = path.with_name(f"{path.name}.partial")
-    with _writing(partial, "wb") as file:
-        file.write(text.encode())
-    partial.replace(path)
+    try:
+        with _writing(partial, "wb") as file:
+            file.write(text.encode())
+        partial.replace(path)
+    except DataError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise DataError(error.message, path) from error
 
 
 def add_line(path: Path, line: str) -> None:

@@ -220,6 +220,26 @@ def test_of_two_that_start_at_once_one_trains(tmp_path: Path, monkeypatch) -> No
     assert nerwin("predict", run, "-", input="a b").exit_code == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+@pytest.mark.parametrize("full_at", ["epoch-2/E.npy", "manifest.json"])
+def test_a_disk_that_fills_up_is_told_with_what_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full_at: str
+) -> None:
+    run = tmp_path / "run"
+
+    def fsync(file: int) -> None:
+        if (run / "epoch-2").exists() and full_at in os.readlink(f"/proc/self/fd/{file}"):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nerwin.storage.os.fsync", fsync)
+    result = nerwin("train", *SMALL, "-o", run)
+    told = f"{run / full_at}: cannot be written: No space left on device"
+    fails(result, 1, f"{told}; {run} holds epoch 1: nerwin train --resume {run}")
+    assert not list(run.rglob("*.partial"))
+    monkeypatch.undo()
+    assert nerwin("train", "--resume", run).exit_code == 0
+
+
 def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> None:
     args = [*NERWIN, "train", *SMALL, "--epochs", "100000", "--patience", "0", "-o", "run"]
     with subprocess.Popen(
