@@ -10,7 +10,10 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from nerwin.htmlpage import write_html
 from nerwin.prediction import Block
@@ -47,17 +50,20 @@ def write_jsonl(blocks: Iterable[Block], entities_field: str = "entities") -> It
     """
     name = _quote(entities_field)
     for block in blocks:
-        kinds = {kind: _quote(kind) for kind in block.decoded.spans.types}
+        spans = block.decoded.spans
+        kinds = [_quote(kind) for kind in spans.types]
+        scores = block.decoded.scores.astype(np.float64).round(4).tolist()
+        columns = zip(*block.places(), spans.type.tolist(), scores, strict=True)
+        found = [
+            f'{{"start": {start}, "end": {end}, "text": {_quote(text)}, '
+            f'"type": {kinds[kind]}, "score": {score}}}'
+            for start, end, text, kind, score in columns
+        ]
         lines = []
-        for record, entities in zip(block.records, block.entities(), strict=True):
-            found = ", ".join(
-                f'{{"start": {e.start}, "end": {e.end}, "text": {_quote(e.text)}, '
-                f'"type": {kinds[e.type]}, "score": {round(e.score, 4)}}}'
-                for e in entities
-            )
+        for record, (i, j) in zip(block.records, pairwise(block.cuts()), strict=True):
             fields = record.fields or f'{{"text": {_quote(record.text)}'
             end = ', "cut": true}\n' if record.cut else "}\n"
-            lines.append(f"{fields}, {name}: [{found}]{end}")
+            lines.append(f"{fields}, {name}: [{', '.join(found[i:j])}]{end}")
         yield ("".join(lines),)
 
 

@@ -50,17 +50,25 @@ class Block:
     def entities(self) -> Iterator[list[Entity]]:
         """The entities of each record."""
         spans = self.decoded.spans
-        if not len(spans):
-            yield from ([] for _ in self.records)
-            return
-        starts, ends = offsets([record.text for record in self.records], self.tokens, self.bounds)
-        first, last = starts[spans.start].tolist(), ends[spans.end - 1].tolist()
         types = [spans.types[kind] for kind in spans.type.tolist()]
-        scores = self.decoded.scores.tolist()
-        cuts = np.searchsorted(spans.start, self.bounds).tolist()
-        for record, (i, j) in zip(self.records, pairwise(cuts), strict=True):
-            texts = [record.text[a:b] for a, b in zip(first[i:j], last[i:j], strict=True)]
-            yield list(map(Entity, first[i:j], last[i:j], texts, types[i:j], scores[i:j]))
+        found = list(map(Entity, *self.places(), types, self.decoded.scores.tolist()))
+        return (found[i:j] for i, j in pairwise(self.cuts()))
+
+    def cuts(self) -> list[int]:
+        """The number of each record's first entity, then of all."""
+        found: list[int] = np.searchsorted(self.decoded.spans.start, self.bounds).tolist()
+        return found
+
+    def places(self) -> tuple[list[int], list[int], list[str]]:
+        """Where the entities start and end in their records, and what stands there."""
+        spans = self.decoded.spans
+        if not len(spans):
+            return [], [], []
+        texts = [record.text for record in self.records]
+        starts, ends = offsets(texts, self.tokens, self.bounds)
+        first, last = starts[spans.start].tolist(), ends[spans.end - 1].tolist()
+        own = np.repeat(np.arange(len(texts)), np.diff(self.cuts())).tolist()
+        return first, last, [texts[i][a:b] for i, a, b in zip(own, first, last, strict=True)]
 
     def only(self, min_score: float, types: Collection[str]) -> Block:
         """The block with only the entities that score as much and are of these types."""
