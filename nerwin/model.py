@@ -266,8 +266,7 @@ class Model:
 
 def vectors_of(rows: Indices, E: Array, untouched: Vectors) -> Array:
     """The vectors of some rows, of the table or beyond it: (k,) -> (k, D)."""
-    trained = rows < len(E)
-    vectors = np.empty((len(rows), E.shape[1]), E.dtype)
-    vectors[trained] = E[rows[trained]]
-    vectors[~trained] = untouched[rows[~trained] - len(E)]
+    vectors = E.take(rows, axis=0, mode="clip")
+    beyond = np.flatnonzero(rows >= len(E))
+    vectors[beyond] = untouched[rows[beyond] - len(E)]
     return vectors

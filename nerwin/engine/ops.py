@@ -261,7 +261,7 @@ def tanh(Z: Array) -> tuple[Array, Gradients]:
 
 def relu(Z: Array) -> tuple[Array, Gradients]:
     """H = max(Z, 0); its derivative is 1 where z > 0, else 0 (at 0 itself there is none)."""
-    H = np.maximum(Z, 0)
+    H = np.maximum(Z, np.zeros(Z.shape[-1:], Z.dtype))  # with the number 0 it is thrice as slow
 
     def dZ(dH: Array) -> Array:
         return dH * (Z > 0)

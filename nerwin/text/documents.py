@@ -76,7 +76,7 @@ class DocumentFeatures:
         kept = np.flatnonzero(capital[asked])
         self._context[asked[kept]] = np.arange(1, 1 + len(kept))
         self._contexts = np.zeros((1 + len(kept), 2 * D), np.float32)
-        others = (times[same[asked[kept]]] - 1).astype(np.float32)[:, None]
+        others = (times[same[asked[kept]]] - 1)[:, None]
         left, right = slice(0, D), slice(D, 2 * D)
         for side, at_end, columns in ((-1, first[asked], left), (1, first[asked + 1], right)):
             beside = vectors.take(words.take(asked + side, mode="clip"), axis=0)
