@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -176,11 +177,13 @@ def command(folder: Path, *others: object) -> list[str]:
     return ["train", *settings, "-o", str(folder), *map(str, others)]
 
 
-def test_an_error_in_a_process_is_told_in_one_line(tmp_path: Path) -> None:
-    wild = ["--learning-rate", "1e30", "--optimizer", "sgd", "--jobs", "2"]
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_model_that_diverges_is_told_in_one_line(tmp_path: Path, jobs: int) -> None:
+    wild = ["--learning-rate", "1e30", "--optimizer", "sgd", "--jobs", jobs]
     result = CliRunner().invoke(main, command(tmp_path / "run", *wild))
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: epoch 1: training diverged")
+    told = "Error: model [12] of the first pass, epoch 1: training diverged"
+    assert re.match(told, result.stderr)
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
 
