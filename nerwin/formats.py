@@ -60,7 +60,7 @@ def write_jsonl(blocks: Iterable[Block], entities_field: str = "entities") -> It
             for start, end, text, kind, score in columns
         ]
         lines = []
-        for record, (i, j) in zip(block.records, pairwise(block.cuts()), strict=True):
+        for record, (i, j) in zip(block.records, pairwise(block.entity_bounds()), strict=True):
             fields = record.fields or f'{{"text": {_quote(record.text)}'
             end = ', "cut": true}\n' if record.cut else "}\n"
             lines.append(f"{fields}, {name}: [{', '.join(found[i:j])}]{end}")

@@ -52,12 +52,12 @@ class Block:
         spans = self.decoded.spans
         types = [spans.types[kind] for kind in spans.type.tolist()]
         found = list(map(Entity, *self.places(), types, self.decoded.scores.tolist()))
-        return (found[i:j] for i, j in pairwise(self.cuts()))
+        return (found[i:j] for i, j in pairwise(self.entity_bounds()))
 
-    def cuts(self) -> list[int]:
-        """The number of each record's first entity, then of all."""
-        found: list[int] = np.searchsorted(self.decoded.spans.start, self.bounds).tolist()
-        return found
+    def entity_bounds(self) -> list[int]:
+        """The number of each record's first entity, then their number: R+1."""
+        bounds: list[int] = np.searchsorted(self.decoded.spans.start, self.bounds).tolist()
+        return bounds
 
     def places(self) -> tuple[list[int], list[int], list[str]]:
         """Where the entities start and end in their records, and what stands there."""
@@ -67,7 +67,7 @@ class Block:
         texts = [record.text for record in self.records]
         starts, ends = offsets(texts, self.tokens, self.bounds)
         first, last = starts[spans.start].tolist(), ends[spans.end - 1].tolist()
-        own = np.repeat(np.arange(len(texts)), np.diff(self.cuts())).tolist()
+        own = np.repeat(np.arange(len(texts)), np.diff(self.entity_bounds())).tolist()
         return first, last, [texts[i][a:b] for i, a, b in zip(own, first, last, strict=True)]
 
     def only(self, min_score: float, types: Collection[str]) -> Block:
