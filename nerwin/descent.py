@@ -11,7 +11,7 @@ from nerwin.classifier import Dropout, parameter_nodes
 from nerwin.engine.blas import one_thread
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, clipped, linear_decay
-from nerwin.errors import NerwinError
+from nerwin.errors import DivergedError
 from nerwin.model import Model
 from nerwin.options import TrainingOptions
 
@@ -38,7 +38,7 @@ class Descent:
 
         The same model, data and seed give the same bits again, on one machine: BLAS runs on one
         thread, which is also the fastest for products of this size. ``progress`` is told the
-        number of windows after each batch. Raises NerwinError if the numbers run away.
+        number of windows after each batch. Raises DivergedError if the numbers run away.
         """
         options, n = self.options, len(self.batches)
         rng = np.random.default_rng((self.seed[0], number, *self.seed[1:]))
@@ -60,7 +60,7 @@ class Descent:
             mean = total / n
             finite = all(np.isfinite(value).all() for value in self.model.parameters.values())
         if not np.isfinite(mean) or not finite:
-            raise NerwinError(
+            raise DivergedError(
                 f"epoch {number}: training diverged (loss {mean:g}); try a smaller --learning-rate"
             )
         return mean, rate

@@ -2,7 +2,8 @@
 
     NerwinError         anything that a user can mend; its text is one clear line
     ├── ConfigError     an option or a configuration file is wrong (exit code 2)
-    └── DataError       a file is not what it should be; the text starts with path:line
+    ├── DataError       a file is not what it should be; the text starts with path:line
+    └── DivergedError   training has run away
 
 Only ``cli/`` turns them into a message and an exit code.
 """
@@ -31,6 +32,10 @@ class DataError(NerwinError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DataError, (self.message, self.path, self.line)  # to another process
+
+
+class DivergedError(NerwinError):
+    """Training has run away, and would again with the same options."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ from nerwin.batches import Batches
 from nerwin.descent import Descent
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array, Indices
-from nerwin.errors import NerwinError
+from nerwin.errors import DivergedError
 from nerwin.gold import Gold
 from nerwin.initial import fresh_parameters
 from nerwin.manifest import Manifest, checkpoint_name
@@ -109,15 +109,15 @@ class FirstPass:
     def __call__(
         self, number: int, epoch: int, progress: Callable[[int], None] = lambda windows: None
     ) -> Trained:
-        """Train a model for an epoch, the one after its last. Raises NerwinError if it diverges."""
+        """Train a model for an epoch, the one after its last. Raises DivergedError."""
         if self._descent is None or number != self._number:
             self._number, self._descent = number, self._begin(number)
         descent = self._descent
         began = time.perf_counter()
         try:
             loss, rate = descent.epoch(epoch, progress)
-        except NerwinError as error:
-            raise NerwinError(f"model {number} of the first pass, {error}") from error
+        except DivergedError as error:
+            raise DivergedError(f"model {number} of the first pass, {error}") from error
         seconds = time.perf_counter() - began
         windows = len(descent.batches)
         name = checkpoint_name(number, epoch)

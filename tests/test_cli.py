@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from click.testing import CliRunner, Result
 from nerwin import pieces, sources
 from nerwin.cli import _COMMANDS, main
 from nerwin.cli.train import command as train_command
+from nerwin.descent import Descent
 from nerwin.options import SECTIONS
 from nerwin.resources import shipped
 from nerwin.text import inline
@@ -238,6 +240,21 @@ def test_a_disk_that_fills_up_is_told_with_what_is_saved(
     assert not list(run.rglob("*.partial"))
     monkeypatch.undo()
     assert nerwin("train", "--resume", run).exit_code == 0
+
+
+def test_a_run_that_diverges_is_not_said_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, step = tmp_path / "run", Descent.step
+
+    def wild(*args) -> float:
+        return math.nan if (run / "epoch-1").exists() else step(*args)
+
+    monkeypatch.setattr(Descent, "step", wild)
+    told = "epoch 2: training diverged (loss nan); try a smaller --learning-rate"
+    result = nerwin("train", *SMALL, "-o", run)
+    fails(result, 1, f"{told}; {run} holds epoch 1")
+    assert "--resume" not in result.stderr  # it would diverge again
 
 
 def test_ctrl_c_saves_the_last_epoch_and_tells_how_to_go_on(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import click
 from nerwin import __version__
 from nerwin.cli.console import INTERRUPTED, scores_table, show_log
 from nerwin.config import find_config, load_config, parse_setting
-from nerwin.errors import ConfigError, NerwinError
+from nerwin.errors import ConfigError, DivergedError, NerwinError
 from nerwin.options import SECTIONS
 
 if TYPE_CHECKING:
@@ -255,8 +255,10 @@ def _train(run: Run, introduction: str, jobs: int) -> None:
         if isinstance(error, KeyboardInterrupt):
             sys.exit(INTERRUPTED)
         if isinstance(error, NerwinError) and run.manifest.saved:
-            place = f"{run.folder} holds {_place(run)}: nerwin train --resume {run.folder}"
-            raise NerwinError(f"{error}; {place}") from error
+            told = f"{error}; {run.folder} holds {_place(run)}"
+            if not isinstance(error, DivergedError):
+                told += f": nerwin train --resume {run.folder}"
+            raise NerwinError(told) from error
         raise
     _conclude(run, metrics)
 
