@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from commandline import NERWIN
 
 from nerwin import pieces
 from nerwin.cli import main
@@ -30,7 +31,6 @@ from nerwin.resources import shipped
 from nerwin.text.corpus import read_corpus
 from nerwin.text.files import byte_blocks
 
-NERWIN = [sys.executable, "-m", "nerwin"]
 LINE = "Last night, Paris Hilton met Kofi Annan in New York."
 
 

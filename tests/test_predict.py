@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from commandline import fails
 
 from nerwin.cli import main
 from nerwin.cli import predict as predict_command
@@ -44,15 +45,6 @@ def put(**files: str | bytes) -> None:
         path = Path(name.replace("__", "/").replace("_", "."))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def fails(result: Result, code: int, *messages: str) -> None:
-    assert result.exit_code == code, result.output
-    assert isinstance(result.exception, SystemExit)
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("Error: ")
-    for message in messages:
-        assert message in last
 
 
 def files() -> set[str]:
