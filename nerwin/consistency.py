@@ -11,21 +11,17 @@ import numpy as np
 
 from nerwin.decoding import Labels, best_labels
 from nerwin.engine.types import Array, Indices
-from nerwin.text.documents import same_words
 from nerwin.text.tags import Spans
-from nerwin.text.tokens import Tokens
 
 _BESIDE = 2  # words on each side whose types are told too
 _LONGEST = 6  # words of an entity that is looked for elsewhere
 _TINY = 1e-6
 
 
-def evidence(
-    P: Array, labels: Labels, tokens: Tokens, starts: Indices, documents: Indices
-) -> Array:
+def evidence(P: Array, labels: Labels, same: Indices, starts: Indices) -> Array:
     """(N, K) float32: what P (N, labels), the answers of a first pass, say of each word.
 
-    tokens, starts, documents  as in ``DocumentFeatures``
+    same, starts  as in ``DocumentFeatures``
 
     In this order: P itself; the probabilities of the types ("outside" is the first) of the words
     beside; and of three kinds of places elsewhere in the document, each time whether there is
@@ -38,9 +34,8 @@ def evidence(
     """
     spans = labels.decode(best_labels(np.log(P + _TINY), labels, starts), starts)
     types = labels.of_types(P)
-    same = same_words(tokens, starts, documents)
     sentence = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    each = np.arange(len(tokens))
+    each = np.arange(len(same))
 
     entity = np.repeat(np.arange(len(spans)), spans.end - spans.start)
     inside = _inside(spans)
@@ -48,7 +43,7 @@ def evidence(
     if len(spans):
         of_entity = np.add.reduceat(types[inside], np.unique(entity, return_index=True)[1])
         of_entity /= (spans.end - spans.start)[:, None]
-    record = np.full(len(tokens), -1)
+    record = np.full(len(same), -1)
     record[inside] = np.arange(len(inside))
     return np.concatenate(
         (

@@ -34,7 +34,7 @@ from nerwin.engine.types import Array, Indices
 from nerwin.options import ModelOptions
 from nerwin.scoring import sums
 from nerwin.storage import Vectors
-from nerwin.text.documents import DocumentFeatures
+from nerwin.text.documents import DocumentFeatures, same_words
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.ngrams import Bags
 from nerwin.text.tokens import Tokens
@@ -132,16 +132,19 @@ class Model:
                  of this model's own first pass, if it has one
         """
         tokens = Tokens.of(tokens)
-        parts: list[DocumentFeatures | Array] = []
-        if len(self.pretrained):
-            vectors = vectors_of(self.lexicon.words(tokens), self.pretrained, self.untouched)
-            parts.append(DocumentFeatures(tokens, vectors, starts, documents))
+        N, words = len(tokens), tokens.numbers
+        if not self.sees_documents:
+            return Dense(N)
+        case = self.lexicon.case(tokens)
+        vectors = vectors_of(self.lexicon.words(tokens), self.pretrained, self.untouched)
+        same = same_words(words, case, starts, documents)
+        features = DocumentFeatures(words, case, vectors, same, starts, documents)
         if self.first and answers is None:
             windows = self.windows(tokens, starts)
-            answers = self.answers(self.first, windows, Dense(len(tokens), *parts), starts)
-        if answers is not None:
-            parts.append(evidence(answers, self.labels, tokens, starts, documents))
-        return Dense(len(tokens), *parts)
+            answers = self.answers(self.first, windows, Dense(N, features), starts)
+        if answers is None:
+            return Dense(N, features)
+        return Dense(N, features, evidence(answers, self.labels, same, starts))
 
     def loss(
         self,

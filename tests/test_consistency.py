@@ -4,10 +4,19 @@ from hypothesis import strategies as st
 
 from nerwin.consistency import evidence
 from nerwin.decoding import Labels, best_labels
+from nerwin.text.documents import same_words
+from nerwin.text.lexicon import Lexicon
 from nerwin.text.tokens import Tokens
+from nerwin.text.vocabulary import Vocabulary
 
 TYPES = ("LOC", "PER")
 K = 1 + len(TYPES)
+
+
+def evidence_of(P, labels, words, starts, documents):
+    tokens = Tokens.of(words)
+    case = Lexicon(Vocabulary.of([])).case(tokens)
+    return evidence(P, labels, same_words(tokens.numbers, case, starts, documents), starts)
 
 
 def told(values):
@@ -90,28 +99,26 @@ def test_evidence_is_that_of_the_loop(data):
     if data.draw(st.booleans()):
         P = P[rng.integers(0, min(n, 2), n)]  # the same answers at several places
     P = P.astype(np.float32)
-    made = evidence(P, labels, Tokens.of(words), starts, documents)
+    made = evidence_of(P, labels, words, starts, documents)
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, naive(P, labels, words, starts, documents), atol=2e-6)
 
 
 def test_no_words():
     labels = Labels(TYPES, "IO")
-    nothing = evidence(
-        np.zeros((0, 3), np.float32), labels, Tokens.of([]), np.array([0]), np.array([0])
-    )
+    nothing = evidence_of(np.zeros((0, 3), np.float32), labels, [], np.array([0]), np.array([0]))
     assert nothing.shape == (0, 3 + 4 * K + 2 * (1 + 2 * K) + 4 + 1 + 2 * K)
 
 
 def test_what_is_said_elsewhere_is_heard():
-    words = Tokens.of(["Paris", "Hilton", "sings", "Hilton", "sings"])
+    words = ["Paris", "Hilton", "sings", "Hilton", "sings"]
     labels = Labels(TYPES, "IO")
     P = np.full((5, 3), 0.1, np.float32)
     P[[0, 1], 2] = 0.8  # PER
     P[[2, 3, 4], 0] = 0.8  # outside, Hilton too
     starts = np.array([0, 3, 5])
-    together = evidence(P, labels, words, starts, np.array([0, 2]))[3]
-    apart = evidence(P, labels, words, starts, np.array([0, 1, 2]))[3]
+    together = evidence_of(P, labels, words, starts, np.array([0, 2]))[3]
+    apart = evidence_of(P, labels, words, starts, np.array([0, 1, 2]))[3]
     start = 3 + 4 * K
     word, entity = together[start : start + 7], together[start + 7 : start + 14]
     np.testing.assert_allclose(word, [1, 0.1, 0.1, 0.8, 0.1, 0.1, 0.8], rtol=1e-6)

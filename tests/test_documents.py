@@ -2,8 +2,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerwin.text.documents import DocumentFeatures, width
+from nerwin.text.documents import DocumentFeatures, same_words, width
+from nerwin.text.lexicon import Lexicon
 from nerwin.text.tokens import Tokens
+from nerwin.text.vocabulary import Vocabulary
 
 D = 2
 SPELLINGS = ["Paris", "paris", "PARIS", "in", "In", "x"]
@@ -14,7 +16,9 @@ def document_features(words, vectors, starts, documents):
     tokens = Tokens.of(words)
     of_words = np.zeros((len(tokens.words), D), np.float32)
     of_words[tokens.numbers] = vectors
-    return DocumentFeatures(tokens, of_words, starts, documents)[:]
+    case = Lexicon(Vocabulary.of([])).case(tokens)
+    same = same_words(tokens.numbers, case, starts, documents)
+    return DocumentFeatures(tokens.numbers, case, of_words, same, starts, documents)[:]
 
 
 def naive(words, vectors, starts, documents):

@@ -99,6 +99,25 @@ def test_rows_do_not_depend_on_what_was_asked_before(batches):
         assert rows[PADDING].tolist() == [PADDING, *(place + PADDING for place in (0, 4, 7))]
 
 
+WRITTEN = st.sampled_from(["the", "The", "THE", "iPad", "ipad", "ß", "4", ""])
+
+
+@given(st.lists(st.tuples(st.lists(WRITTEN), st.booleans())))
+def test_case_does_not_depend_on_what_was_asked_before(batches):
+    lexicon = make_lexicon()
+    for batch, asked in batches:
+        tokens = Tokens.of(batch)
+        rows_of(lexicon, batch)  # which remembers the tokens, also if their case is not asked for
+        if not asked:
+            continue
+        case = lexicon.case(tokens)
+        assert case.lower.tolist() == [word.islower() for word in tokens.words]
+        assert case.capital.tolist() == [word[:1].isupper() for word in tokens.words]
+        folded = dict(zip(case.folded.tolist(), map(str.lower, tokens.words), strict=True))
+        assert [folded[i] for i in case.folded.tolist()] == [w.lower() for w in tokens.words]
+        assert len(folded) == len({word.lower() for word in tokens.words})
+
+
 def test_words_that_have_one_vector_have_one_number():
     lexicon = Lexicon(Vocabulary.of(["the", "paris"]))
     tokens = Tokens.of(["Paris", "PARIS", "the", "x", "paris"])

@@ -13,8 +13,8 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from nerwin.text.features import Case
 from nerwin.text.tags import Indices
-from nerwin.text.tokens import Tokens
 
 FLAGS = 3
 _FLAGS = np.array(list(product((0, 1), repeat=FLAGS)), np.float32)  # as bits: 000, 001, 010, …
@@ -28,8 +28,10 @@ def width(dimensions: int) -> int:
 class DocumentFeatures:
     """(N, 3 + 3 D): three flags, left context, right context, topic.
 
-    tokens     N of them
-    vectors    (W, D) the vectors of their different words
+    words      (N,) the place of each token among the W different ones
+    case       how these are written
+    vectors    (W, D) their vectors
+    same       (N,) see ``same_words``
     starts     (S+1,) the number of each sentence's first token, then N
     documents  (T+1,) the number of each document's first sentence, then S; none is empty
     Contexts are zero for words that are not capitalised, and where there is no other occurrence.
@@ -40,12 +42,14 @@ class DocumentFeatures:
 
     def __init__(
         self,
-        tokens: Tokens,
+        words: Indices,
+        case: Case,
         vectors: NDArray[np.float32],
+        same: Indices,
         starts: Indices,
         documents: Indices,
     ) -> None:
-        N, D = len(tokens), vectors.shape[1]
+        N, D = len(words), vectors.shape[1]
         self._flags = np.zeros(N, np.uint8)  # of each token, a row of _FLAGS
         self._context = np.zeros(N, np.int32)
         self._contexts = np.zeros((1, 2 * D), np.float32)
@@ -54,14 +58,11 @@ class DocumentFeatures:
         self._topics = np.zeros((0, D), np.float32)
         if not N:
             return
-        words = tokens.numbers
-        same = same_words(tokens, starts, documents)
         times = np.bincount(same)
         first = np.zeros(N + 1, bool)
         first[starts] = True
-        is_lower = tokens.each(str.islower, bool)
-        capital = tokens.each(lambda word: word[:1].isupper(), bool)
-        flags = 4 * (np.bincount(same, is_lower) > 0)
+        capital = case.capital[words]
+        flags = 4 * (np.bincount(same, case.lower[words]) > 0)
         flags += 2 * (np.bincount(same, capital & ~first[:-1]) > 0)
         flags += times > 1
         self._flags = flags.astype(np.uint8)[same]
@@ -70,13 +71,14 @@ class DocumentFeatures:
         asked = np.flatnonzero((times > 1)[same] & (np.bincount(same, capital) > 0)[same])
         present = np.zeros(len(times), bool)
         present[same[asked]] = True
-        group = (np.cumsum(present) - 1)[same[asked]]
+        few = np.min_scalar_type(len(times))  # 16 bits are sorted faster
+        group = (np.cumsum(present) - 1)[same[asked]].astype(few)
         order = np.argsort(group, kind="stable")
         begins = np.flatnonzero(np.diff(group[order], prepend=-1))
         kept = np.flatnonzero(capital[asked])
         self._context[asked[kept]] = np.arange(1, 1 + len(kept))
         self._contexts = np.zeros((1 + len(kept), 2 * D), np.float32)
-        others = (times[same[asked[kept]]] - 1)[:, None]
+        others = (times[same[asked[kept]]] - 1)[:, None].astype(np.float32)
         left, right = slice(0, D), slice(D, 2 * D)
         for side, at_end, columns in ((-1, first[asked], left), (1, first[asked + 1], right)):
             beside = vectors.take(words.take(asked + side, mode="clip"), axis=0)
@@ -113,12 +115,13 @@ class DocumentFeatures:
             Z[some] += self._contexts[context[some[0]] : context[some[-1]] + 1] @ contexts
 
 
-def same_words(tokens: Tokens, starts: Indices, documents: Indices) -> Indices:
-    """(N,) equal numbers for equal words of one document, lower case or not; letters as above."""
-    lower = Tokens.of(list(map(str.lower, tokens.words)))
-    lower_of = lower.numbers[tokens.numbers]
-    if len(documents) == 2:
-        return lower_of
-    document = np.repeat(np.arange(len(documents) - 1), np.diff(starts[documents]))
-    same: Indices = np.unique(document * len(lower.words) + lower_of, return_inverse=True)[1]
+def same_words(words: Indices, case: Case, starts: Indices, documents: Indices) -> Indices:
+    """(N,) equal numbers, from 0 on, for equal words of one document, in lower case or not; letters
+    as above.
+    """
+    distinct, folded = np.unique(case.folded, return_inverse=True)
+    same: Indices = folded[words]
+    if len(documents) > 2:
+        document = np.repeat(np.arange(len(documents) - 1), np.diff(starts[documents]))
+        same = np.unique(document * len(distinct) + same, return_inverse=True)[1]
     return same

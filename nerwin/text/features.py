@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nerwin.text.tags import Indices
 
 Feature = Callable[[str], str]
 
@@ -56,6 +62,20 @@ FEATURES: dict[str, Feature] = {
     **{f"suffix{n}": _suffix(n) for n in (2, 3, 4)},
     "cased": lambda token: token,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """How W different tokens are written.
+
+    folded   (W,) equal numbers for tokens that are equal in lower case
+    lower    (W,) whether a token is in lower case
+    capital  (W,) whether it begins with a capital
+    """
+
+    folded: Indices
+    lower: NDArray[np.bool_]
+    capital: NDArray[np.bool_]
 
 
 def frequent_values(name: str, tokens: Iterable[str], at_least: int = 2) -> list[str]:

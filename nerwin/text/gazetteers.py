@@ -159,9 +159,9 @@ class Gazetteers:
         own     (S,) the number of each sentence's document, if these are training data: entities
                 that only the sentence's own document has are then not in the lists
         """
-        rows = np.zeros((len(words), len(self._only)), np.int32)
         longest = self._longest(words, starts, own)
-        for row, length in zip(rows.T, longest, strict=True):
+        rows = np.zeros_like(longest)
+        for row, length in zip(rows, longest, strict=True):
             start = np.flatnonzero(length)
             end = start + length[start]
             kept = _leftmost(start, end)
@@ -171,8 +171,7 @@ class Gazetteers:
             row[start] = BEGIN
             row[end - 1] = END
             row[start[size == 1]] = SINGLE
-        rows += self.no_match
-        return rows
+        return rows.T + self.no_match
 
     def _longest(self, words: Indices, starts: Indices, own: Indices | None) -> Indices:
         """The length of the longest entry of each list that starts at each token, (L, N)."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.text.features import FEATURES
+from nerwin.text.features import FEATURES, Case
 from nerwin.text.gazetteers import ROWS, EntityList, Gazetteers
 from nerwin.text.ngrams import Bags, ngram_rows
 from nerwin.text.tags import Indices
@@ -72,11 +72,11 @@ class Lexicon:
         return Lexicon, (self.vocabulary, self.values, self.clusters, lists, self.buckets)
 
     def _forget(self) -> None:
-        self._number: dict[str, int] = defaultdict()
-        self._number.default_factory = self._number.__len__  # a new token gets the next number
+        self._number, self._folded = _numbers(), _numbers()
         self._rows = np.repeat(np.array([[UNKNOWN], [PADDING]], np.int32), self._columns, axis=1)
         self._bags = Bags.of([np.array([row]) for row in (UNKNOWN, PADDING)])
         self._listed = np.zeros(len(SPECIAL), np.int64)
+        self._case = np.zeros((3, 0), np.intp)  # made when it is asked for
         self._latest: tuple[Tokens, Indices] | None = None
 
     def rows(
@@ -111,18 +111,27 @@ class Lexicon:
         remembered = self._remembered(tokens)
         return self._bags[remembered]
 
+    def case(self, tokens: Tokens) -> Case:
+        """How each different token is written."""
+        remembered = self._remembered(tokens)[len(SPECIAL) :] - len(SPECIAL)
+        if new := self._since(self._case.shape[1]):
+            folded = [self._folded[token.lower()] for token in new]
+            capital = [token[:1].isupper() for token in new]
+            case = np.array([folded, list(map(str.islower, new)), capital])
+            self._case = np.concatenate((self._case, case), axis=1)
+        folded, lower, capital = self._case[:, remembered]
+        return Case(folded, lower > 0, capital > 0)
+
     def _remembered(self, tokens: Tokens) -> Indices:
         """Where the rows of the special words and of different tokens are, until others come."""
         if self._latest and self._latest[0] is tokens:
             return self._latest[1]
         if len(self._number) > _CACHED:
             self._forget()
-        known = self._number
-        before = len(known)
+        before = len(self._number)
         words = tokens.words
-        numbers = np.fromiter(map(known.__getitem__, words), np.intp, len(words))
-        new = list(islice(reversed(known), len(known) - before))[::-1]
-        if new:
+        numbers = np.fromiter(map(self._number.__getitem__, words), np.intp, len(words))
+        if new := self._since(before):
             self._rows = np.concatenate((self._rows, self._find(new)))
             if self.buckets:
                 self._bags += Bags.of([ngram_rows(token, self.buckets) for token in new])
@@ -131,6 +140,10 @@ class Lexicon:
         self._latest = tokens, np.append((UNKNOWN, PADDING), len(SPECIAL) + numbers)
         return self._latest[1]
 
+    def _since(self, number: int) -> list[str]:
+        """The tokens that are remembered, from that number on."""
+        return list(islice(reversed(self._number), len(self._number) - number))[::-1]
+
     def _find(self, tokens: list[str]) -> Indices:
         words = self.vocabulary.rows(tokens)
         columns = [words]
@@ -138,6 +151,13 @@ class Lexicon:
             columns.append(np.array([row.get(feature(token), UNKNOWN) for token in tokens]))
         columns += [rows[words] for rows in self.clusters.values()]
         return np.stack(columns, axis=1).astype(np.int32)
+
+
+def _numbers() -> dict[str, int]:
+    """A number for every string, in the order in which they are first asked for."""
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    return numbers
 
 
 def _beside(
@@ -150,8 +170,7 @@ def _beside(
     new = numbers[some]
     for column in (found - no_match)[some].T:
         new = np.unique(new * ROWS + column, return_inverse=True)[1]
-    _, first = np.unique(new, return_index=True)
-    first = some[first]
+    first = some[np.unique(new, return_index=True)[1]]
     beside = np.tile(no_match, (len(rows), 1))
     beside[PADDING] = PADDING
     plain = np.concatenate((rows, beside), axis=1)
