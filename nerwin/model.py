@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -102,6 +104,11 @@ class Model:
         return Labels(self.types, self.options.tags)
 
     @property
+    def _unscored(self) -> int:
+        """How many labels have no scorer: "outside", whose score then is always 0, or none."""
+        return 1 if one_against_rest(self.options) else 0
+
+    @property
     def sees_documents(self) -> bool:
         """Whether it matters to the model what one document is."""
         return len(self.pretrained) > 0
@@ -170,10 +177,11 @@ class Model:
             ]
             return apply(crf_loss, S, *path, labels=labels, starts=starts)
         if Y is None:
-            Y = np.eye(len(self.labels), dtype=dtype).take(labels, axis=0)
+            Y = _one_hot(len(self.labels), self._unscored, dtype).take(labels, axis=0)
+        else:
+            Y = Y[:, self._unscored :]
         if self.options.loss == "softmax":
             return apply(ops.softmax_cross_entropy, S, Y=Y)
-        Y = Y[:, 1:]  # "outside" has no scorer
         if self.options.loss == "squared":
             return apply(ops.squared_error, apply(ops.sigmoid, S), Y=Y)
         return apply(ops.logistic_loss, S, Y=Y)
@@ -206,7 +214,6 @@ class Model:
 
     def _scores(self, parameters: Parameters, windows: Windows, dense: Dense) -> Array:
         """S (N, K), see ``scores``."""
-        first = 1 if one_against_rest(self.options) else 0  # "outside" has no scorer, and 0
         S = np.zeros((len(windows), len(self.labels)), np.float32)
         W, b = (parameters[name] for name in layer_names(len(self.options.hidden))[0])
         n = len(W) - dense.width
@@ -215,7 +222,7 @@ class Model:
         V = self._vectors(parameters, windows.rows, windows.bags)
         for block, Z in sums(windows, V, by_place, b):
             dense.add_product(Z, block, W[n:])
-            S[block, first:] = scores_above(nodes, constant(Z), self.options).value
+            S[block, self._unscored :] = scores_above(nodes, constant(Z), self.options).value
         return S
 
     def _vectors(self, parameters: Parameters, rows: Indices, bags: Bags | None) -> Array:
@@ -265,6 +272,12 @@ class Model:
         rows = rows.copy()
         rows[:, 0] = local[len(SPECIAL) :]
         return rows, vectors_of(used, E, self.untouched)
+
+
+@cache
+def _one_hot(labels: int, unscored: int, dtype: np.dtype[Any]) -> Array:
+    """For each label a row with 1 in its own column; without those of labels with no scorer."""
+    return np.eye(labels, dtype=dtype)[:, unscored:].copy()
 
 
 def vectors_of(rows: Indices, E: Array, untouched: Vectors) -> Array:

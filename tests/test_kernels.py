@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from nerwin.config import load_config
 from nerwin.engine import kernels
-from nerwin.engine.optim import Adam
+from nerwin.engine.optim import SGD, Adam, Optimizer
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.resources import shipped
 from nerwin.training import Run
@@ -90,33 +91,44 @@ def test_the_sum_of_rows(
     st.sampled_from([(7,), (5, 3), (3, 2, 4), (400, 120), (0, 3)]),
     dtypes,
     st.sampled_from([0.0, 0.01]),
-    st.sampled_from([(0.9, 0.999), (0.1, 0.2), (0.0, 0.0)]),
+    st.sampled_from(
+        [
+            lambda l2: SGD(0.0, l2),
+            lambda l2: SGD(0.9, l2),
+            *(partial(Adam, beta1=a, beta2=b) for a, b in [(0.9, 0.999), (0.1, 0.2), (0.0, 0.0)]),
+        ]
+    ),
 )
-def test_adam(
-    seed: int, shape: tuple[int, ...], dtype: type, l2: float, betas: tuple[float, float]
+def test_optimizers(
+    seed: int,
+    shape: tuple[int, ...],
+    dtype: type,
+    l2: float,
+    make: Callable[[float], Optimizer],
 ) -> None:
     def work() -> np.ndarray:
         rng = np.random.default_rng(seed)
-        theta, adam = numbers(rng, shape, dtype), Adam(l2, *betas)
+        theta, optimizer = numbers(rng, shape, dtype), make(l2)
         table = numbers(rng, (9, 4), dtype)
         for _ in range(30):
-            adam.update("theta", theta, numbers(rng, shape, dtype), 0.1)
+            optimizer.update("theta", theta, numbers(rng, shape, dtype), 0.1)
             rows = np.flatnonzero(rng.random(9) < 0.5)
             gradient = numbers(rng, (len(rows), 4), dtype)
-            adam.update("table", table, RowGrad(rows, gradient, 9), 0.1)
-        states = [array for state in adam.state.values() for array in state.values()]
+            optimizer.update("table", table, RowGrad(rows, gradient, 9), 0.1)
+        states = [array for state in optimizer.state.values() for array in state.values()]
         return np.concatenate([array.ravel() for array in (theta, table, *states)])
 
     assert_same_bits(work)
 
 
 @numba
-def test_adam_of_a_parameter_that_is_not_in_one_piece() -> None:
+@pytest.mark.parametrize("make", [SGD, Adam])
+def test_a_parameter_that_is_not_in_one_piece(make: type[Optimizer]) -> None:
     def work() -> np.ndarray:
         rng = np.random.default_rng(0)
-        theta, adam = rng.normal(size=(6, 8))[:, ::2], Adam()
+        theta, optimizer = rng.normal(size=(6, 8))[:, ::2], make()
         for _ in range(3):
-            adam.update("theta", theta, rng.normal(size=(6, 4)), 0.1)
+            optimizer.update("theta", theta, rng.normal(size=(6, 4)), 0.1)
         return theta.copy()
 
     assert_same_bits(work)

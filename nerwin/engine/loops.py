@@ -31,12 +31,13 @@ def sum_of_rows(table: Array, rows: Indices) -> Array:
     P, D = rows.shape[1], table.shape[1]
     summed = np.empty((len(rows), D), table.dtype)
     for i in range(len(rows)):
+        total, row = summed[i], table[rows[i, 0]]  # so it is faster than by summed[i, j]
         for j in range(D):
-            summed[i, j] = table[np.uint64(rows[i, 0]), j]
+            total[j] = row[j]
         for p in range(1, P):
-            r = np.uint64(rows[i, p])
+            row = table[rows[i, p]]
             for j in range(D):
-                summed[i, j] += table[r, j]
+                total[j] += row[j]
     return summed
 
 
@@ -56,39 +57,52 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices) -> Ar
 
 
 @njit(
+    [void(_read(int64, 1), float64, _read(f, 2), f[:, ::1]) for f in (float32, float64)],
+    **_SETTINGS,
+)
+def sgd(rows: Indices, rate: float, g: Array, theta: Array) -> None:
+    """See ``optim.SGD``. Changes some rows of θ (n, D) in place, by their gradient (k, D)."""
+    alpha = theta.dtype.type(rate)
+    for i in range(len(rows)):
+        r = np.uint64(rows[i])
+        for j in range(theta.shape[1]):
+            theta[r, j] -= alpha * g[i, j]
+
+
+@njit(
     [
         void(
-            *[_read(int64, 1), _read(f, 2), f[:, ::1], f[:, ::1], f[:, ::1], f[::1]],
-            *[_read(f, 1), _read(f, 1), float64, float64, float64, float64],
+            *[_read(f, 1), _read(f, 1), float64, float64, float64],
+            *[_read(int64, 1), float64, _read(f, 2), *[f[:, ::1]] * 4],
         )
         for f in (float32, float64)
     ],
     **_SETTINGS,
 )
 def adam(
+    m_shares: Array,
+    v_shares: Array,
+    epsilon: float,
+    beta1: float,
+    beta2: float,
     rows: Indices,
+    rate: float,
     g: Array,
     theta: Array,
     m: Array,
     v: Array,
     t: Array,
-    m_shares: Array,
-    v_shares: Array,
-    rate: float,
-    epsilon: float,
-    beta1: float,
-    beta2: float,
 ) -> None:
-    """See ``optim.Adam``. Changes some rows of θ, m and v, (n, D), and of t, (n,), in place, by the
-    gradient (k, D) of those rows. All arrays but the rows' numbers are of one dtype.
+    """See ``optim.Adam``. Changes some rows of θ, m and v, (n, D), and of t, (n, 1), in place, by
+    the gradient (k, D) of those rows. All arrays but the rows' numbers are of one dtype.
     """
     number = theta.dtype.type
     alpha, eps = number(rate), number(epsilon)
     old1, new1, old2, new2 = number(beta1), number(1 - beta1), number(beta2), number(1 - beta2)
     for i in range(len(rows)):
         r = np.uint64(rows[i])
-        t[r] += 1
-        step = np.uint64(min(t[r], len(v_shares) - 1))
+        t[r, 0] += 1
+        step = np.uint64(min(t[r, 0], len(v_shares) - 1))
         row_alpha, row_eps = alpha * v_shares[step] / m_shares[step], eps * v_shares[step]
         for j in range(theta.shape[1]):
             m[r, j] = m[r, j] * old1 + new1 * g[i, j]

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy as np
 from nerwin.engine import kernels
 from nerwin.engine.ops import Gradient
 from nerwin.engine.rowgrad import RowGrad
-from nerwin.engine.types import Array
+from nerwin.engine.types import Array, Indices
 
 State = dict[str, Array]
 
@@ -45,7 +45,17 @@ class Optimizer(ABC):
     def update(self, name: str, parameter: Array, gradient: Gradient, rate: float) -> None:
         """Change ``parameter``, known by ``name``, in place."""
         arrays = self._arrays(name, parameter)
-        if isinstance(gradient, RowGrad):
+        loop = self._loop(parameter.dtype)
+        if loop and parameter.flags.c_contiguous and parameter.dtype == gradient.dtype:
+            if isinstance(gradient, RowGrad):
+                rows, g = gradient.rows, gradient.values
+            else:
+                rows, g = _all_rows(len(parameter)), gradient
+            if self.l2:
+                g = self._decayed(g, parameter[rows])
+            flat = map(_flat_rows, (np.ascontiguousarray(g), *arrays))
+            loop(np.ascontiguousarray(rows, np.int64), rate, *flat)
+        elif isinstance(gradient, RowGrad):
             touched = [array.take(gradient.rows, axis=0) for array in arrays]
             self._step(self._decayed(gradient.values, touched[0]), rate, *touched)
             for array, rows in zip(arrays, touched, strict=True):
@@ -71,6 +81,14 @@ class Optimizer(ABC):
     def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
         """Change θ and its state in place; g is the gradient's, and stays as it is."""
 
+    def _loop(self, dtype: np.dtype[Any]) -> Callable[..., None] | None:
+        """``_step`` of some rows as a compiled loop, if there is one, see ``kernels``.
+
+        It takes their numbers (k,), the rate, their gradient (k, D), and then θ and its state, all
+        of it, (n, D), or (n, 1) for what is of one number a row.
+        """
+        return None
+
 
 class SGD(Optimizer):
     """θ ← θ − α (∇J + l2 θ): the lecture's update. With momentum μ: v ← μ v + ∇J, θ ← θ − α v."""
@@ -89,6 +107,10 @@ class SGD(Optimizer):
             v += g
             g = v
         theta -= rate * g
+
+    def _loop(self, dtype: np.dtype[Any]) -> Callable[..., None] | None:
+        loops = kernels.compiled()
+        return loops.sgd if loops and not self.momentum else None
 
 
 class AdaGrad(Optimizer):
@@ -131,31 +153,11 @@ class Adam(Optimizer):
         self.beta2 = beta2
         self.epsilon = epsilon
 
-    def update(self, name: str, parameter: Array, gradient: Gradient, rate: float) -> None:
-        """Change ``parameter``, known by ``name``, in place."""
-        loops = kernels.compiled()
-        if not loops or not parameter.flags.c_contiguous or parameter.dtype != gradient.dtype:
-            super().update(name, parameter, gradient, rate)
-            return
-        if isinstance(gradient, RowGrad):
-            rows, g = gradient.rows, gradient.values
-        else:
-            rows, g = np.arange(len(parameter)), gradient
-        if self.l2:
-            g = self._decayed(g, parameter[rows])
-        theta, m, v, t = self._arrays(name, parameter)
-        width = parameter.size // max(1, len(parameter))
-        loops.adam(
-            np.ascontiguousarray(rows, np.int64),
-            np.ascontiguousarray(g).reshape(len(rows), width),
-            *(array.reshape(len(array), width) for array in (theta, m, v)),
-            t.ravel(),
-            *_shares(self.beta1, self.beta2, parameter.dtype),
-            rate,
-            self.epsilon,
-            self.beta1,
-            self.beta2,
-        )
+    def _loop(self, dtype: np.dtype[Any]) -> Callable[..., None] | None:
+        loops, shares = kernels.compiled(), _shares(self.beta1, self.beta2, dtype)
+        if loops is None:
+            return None
+        return partial(loops.adam, *shares, self.epsilon, self.beta1, self.beta2)
 
     def _step(self, g: Array, rate: float, theta: Array, *state: Array) -> None:
         m, v, t = state
@@ -185,6 +187,16 @@ class Adam(Optimizer):
         np.divide(m, buffer, out=buffer)
         buffer *= rates
         theta -= buffer
+
+
+@cache
+def _all_rows(n: int) -> Indices:
+    return np.arange(n)
+
+
+def _flat_rows(array: Array) -> Array:
+    """(n, …) -> (n, D), and (n,) -> (n, 1)."""
+    return array if array.ndim == 2 else array.reshape(len(array), math.prod(array.shape[1:]))
 
 
 @cache

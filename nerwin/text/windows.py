@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from nerwin.text.ngrams import Bags
 from nerwin.text.tags import Indices
@@ -34,32 +35,32 @@ class Windows:
         self.rows = rows
         lengths = np.diff(starts)
         # One run of C paddings between sentences serves the one before and the one after.
-        self._places = np.arange(len(numbers)) + C * (
-            np.repeat(np.arange(len(lengths)), lengths) + 1
-        )
-        self._padded = np.full(len(numbers) + C * (len(lengths) + 1), padding, np.int32)
-        self._padded[self._places] = numbers
-        self._offsets = np.arange(-C, C + 1)
+        size = max(len(numbers) + C * (len(lengths) + 1), 2 * C + 1)
+        self._padded = np.full(size, padding, np.int32)
+        # Where each token's window begins there.
+        self._first = np.arange(len(numbers)) + C * np.repeat(np.arange(len(lengths)), lengths)
+        self._padded[self._first + C] = numbers
+        self._windows = sliding_window_view(self._padded, 2 * C + 1)
         self._local = np.empty(len(rows), np.intp)  # a word's place in a batch
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._first)
 
     def __getitem__(self, batch: Indices | slice) -> tuple[Indices, Indices]:
-        windows = self._padded.take(self._places[batch, None] + self._offsets)
+        windows = self._windows[self._first[batch]]
         in_order = np.sort(windows, axis=None)
         changes = np.ones(len(in_order), bool)
         np.not_equal(in_order[1:], in_order[:-1], out=changes[1:])
         words = in_order[changes]
-        self._local[words] = np.arange(len(words))
+        self._local.put(words, np.arange(len(words)))
         return words, self._local.take(windows)
 
     def line(self, block: slice) -> tuple[Indices, Indices]:
         """The words of some tokens in a row, with what stands between them and at both ends, and
         where in that line each token's window starts, (B,).
         """
-        first = self._places[block] + self._offsets[0]
-        end = first[-1] + len(self._offsets)
+        first = self._first[block]
+        end = first[-1] + self._windows.shape[1]
         return self._padded[first[0] : end], first - first[0]
 
     def often(self, most: int) -> Indices:
