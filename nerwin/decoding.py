@@ -154,8 +154,9 @@ def best_labels(S: Array, labels: Labels, starts: Indices, path: tuple[Array, ..
     sequence = np.insert(best, starts, border)
     wrong = np.flatnonzero(~may_follow[sequence[:-1], sequence[1:]])
     if len(wrong):
-        which = np.unique(np.searchsorted(starts + np.arange(len(starts)), wrong, "right") - 1)
-        words, some = runs(starts, which)
+        hit = np.zeros(len(starts) - 1, bool)
+        hit[np.searchsorted(starts + np.arange(len(starts)), wrong, "right") - 1] = True
+        words, some = runs(starts, np.flatnonzero(hit))
         best[words] = viterbi(S[words], A, a, z, some)
     return best
 

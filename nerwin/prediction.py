@@ -99,7 +99,8 @@ def predict_block(model: Model | Ensemble, records: list[Record], source: str = 
     ends = np.delete(ends, np.cumsum(counts + 1) - counts - 1)  # each record's first is 0
     starts = np.append(0, ends + np.repeat(bounds[:-1], counts))
     closed = [not record.goes_on for record in records]
-    # An empty line has no sentence, and so no document of its own.
-    documents = np.unique(np.append((0, len(starts) - 1), np.cumsum(counts)[closed]))
+    border = np.zeros(len(starts), bool)  # an empty line has no sentence, so no document of its own
+    border[[0, -1]] = border[np.cumsum(counts)[closed]] = True
+    documents = np.flatnonzero(border)
     decoded = model.predict(tokens, starts, documents)
     return Block(records, tokens, starts, bounds, decoded, source)

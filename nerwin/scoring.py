@@ -44,7 +44,9 @@ def sums(windows: Windows, V: Array, W: Array, b: Array) -> Iterator[tuple[slice
     for start in range(0, len(windows), _BLOCK):
         block = slice(start, start + _BLOCK)
         line, at = windows.line(block)
-        rest = np.unique(line[number[line] < 0])
+        rest = line[number[line] < 0]
+        number[rest] = np.arange(len(rest))
+        rest = rest[number[rest] == np.arange(len(rest))]  # each word once, its last place
         multiply(rest, len(often))
         number[rest] = np.arange(len(often), len(often) + len(rest))
         yield block, _summed(number[line], at, added)

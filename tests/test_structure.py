@@ -109,3 +109,12 @@ def test_prediction_needs_neither_gensim_nor_scipy() -> None:
     loaded = modules_after("import nerwin.tagger, nerwin.formats, nerwin.verification")
     assert "numpy" in loaded
     assert not loaded & {"scipy", "gensim", "difflib", "tomllib"}
+
+
+@pytest.mark.parametrize("model", ["trained", "rich"])
+def test_prediction_needs_no_part_of_numpy_that_comes_late(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    run = request.getfixturevalue(model)
+    found = f"list(nerwin.load({str(run)!r}).pipe(['Paris Hilton flew to Paris.']))"
+    assert not modules_after(f"import nerwin; {found}") & {"scipy", "numpy.ma", "numpy.random"}

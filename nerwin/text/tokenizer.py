@@ -74,7 +74,6 @@ _LETTER = r"[^\W\d_]"
 _SYMBOL = r"[\xa9\xae\u203c\u2049\u2122\u2190-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff]"
 _EMOJI = _SYMBOL + r"[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*+"
 _CLOSING = "\"'”’“»«›‹)\\]}」』）］》〉"
-_WORD_START = f"(?![{_INSIDE}]){_WORD}"
 _INITIALS = rf"(?:{_LETTER}\.(?:-?{_LETTER}\.)++(?!\w))"
 _CLITIC = r"(?:[sS]|re|ve|ll|[dDmM]|RE|VE|LL)(?![\w'’])"
 _URL = rf"[^\s<>\"“”«».,;:!?'’…()\[\]{{}}\u3000-\u303f\uff00-\uff65{_HAN}{_HIRAGANA}{_KATAKANA}]"
@@ -110,8 +109,8 @@ _TOKEN = re.compile(
     | ['’]{_CLITIC}                                                   # Hilton|'s
     | ['’](?i:em|tis|twas|til|cause|n)\b
     | [A-Z]{{1,3}}\$(?![A-Za-z_])                                        # US$
-    | {_WORD_START}{_WORD}*+                                          # O'Brien, hard-won, AT&T
-      (?:(?:-{_INITIALS}|\.?-{_WORD}|[&.]{_WORD}|['’](?!{_CLITIC}){_WORD}){_WORD}*+)*+
+    | (?![{_INSIDE}]){_WORD}++                                        # O'Brien, hard-won, AT&T
+      (?:-{_INITIALS}{_WORD}*+|(?:\.?-|[&.]|['’](?!{_CLITIC})){_WORD}++)*+
       (?:(?<=[A-Z])[+\#]{{1,2}}(?!\w))?                               # C++, AA+
     | \.{{2,}}+ | [!?]{{2,}}+ | -{{2,}}+ | \*{{2,}}+ | ={{2,}}+ | `` | ''
     | [@\#](?:\w|{_WORD})++                                           # @name, #tag
