@@ -1,6 +1,6 @@
 """What a step does between its products and NumPy has no one function for.
 
-It is written in NumPy, here and in ``optim.Adam``, and once more in ``loops``, as loops that Numba
+It is written in NumPy, here and in ``optim``, and once more in ``loops``, as loops that Numba
 compiles. If Numba is installed (the extra ``fast``), the loops run instead. Both do the same
 arithmetic in the same order and give the same bits: a run that was stopped with the one may go on
 with the other.
