@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -13,7 +12,7 @@ from nerwin.text.features import FEATURES, Case
 from nerwin.text.gazetteers import ROWS, EntityList, Gazetteers
 from nerwin.text.ngrams import Bags, ngram_rows
 from nerwin.text.tags import Indices
-from nerwin.text.tokens import Tokens
+from nerwin.text.tokens import Tokens, numbering
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
 _CACHED = 1 << 16  # distinct tokens remembered: a long stream must not grow the memory
@@ -72,7 +71,7 @@ class Lexicon:
         return Lexicon, (self.vocabulary, self.values, self.clusters, lists, self.buckets)
 
     def _forget(self) -> None:
-        self._number, self._folded = _numbers(), _numbers()
+        self._number, self._folded = numbering(), numbering()
         self._rows = np.repeat(np.array([[UNKNOWN], [PADDING]], np.int32), self._columns, axis=1)
         self._bags = Bags.of([np.array([row]) for row in (UNKNOWN, PADDING)])
         self._listed = np.zeros(len(SPECIAL), np.int64)
@@ -151,13 +150,6 @@ class Lexicon:
             columns.append(np.array([row.get(feature(token), UNKNOWN) for token in tokens]))
         columns += [rows[words] for rows in self.clusters.values()]
         return np.stack(columns, axis=1).astype(np.int32)
-
-
-def _numbers() -> dict[str, int]:
-    """A number for every string, in the order in which they are first asked for."""
-    numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = numbers.__len__
-    return numbers
 
 
 def _beside(

@@ -30,8 +30,7 @@ class Tokens(Sequence[str]):
         """The same tokens; what is made so already stays as it is."""
         if isinstance(tokens, Tokens):
             return tokens
-        number: defaultdict[str, int] = defaultdict()
-        number.default_factory = number.__len__  # a new token gets the next number
+        number = numbering()
         numbers = np.fromiter(map(number.__getitem__, tokens), np.intp, len(tokens))
         number.default_factory = None  # it holds the dict, which would wait for the collector
         return cls(list(number), numbers)
@@ -53,6 +52,13 @@ class Tokens(Sequence[str]):
     def __getitem__(self, which: int | slice) -> str | Tokens:
         numbers = self.numbers[which]
         return Tokens(self.words, numbers) if isinstance(which, slice) else self.words[numbers]
+
+
+def numbering() -> defaultdict[str, int]:
+    """A number for every token, in the order in which they are first asked for."""
+    numbers: defaultdict[str, int] = defaultdict()
+    numbers.default_factory = numbers.__len__
+    return numbers
 
 
 def runs(starts: Indices, which: Indices) -> tuple[Indices, Indices]:
