@@ -68,7 +68,6 @@ def lecture(
     model = new_model(config, gold.spans.types, gold.words, vectors.words, vectors.matrix, rng)
     model.parameters = {name: value.astype(dtype) for name, value in model.parameters.items()}
     windows = model.windows(gold.words, gold.starts)
-    words, places = windows[:]
-    rows = windows.rows[words[places], 0]
+    rows = windows.rows[windows[:], 0]
     labels = model.labels.encode(gold.spans, gold.starts)
     return Problem(model, gold, rows, np.eye(len(model.labels), dtype=dtype)[labels][:, 1:])

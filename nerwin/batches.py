@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nerwin.classifier import Inputs
+from nerwin.engine.kernels import numbered
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.model import Model
@@ -59,6 +60,7 @@ class Batches:
         tokens = Tokens.of(train.words)
         self.windows = model.windows(tokens, train.starts, train.own)
         self.labels = model.labels.encode(train.spans, train.starts)
+        self._place = np.empty(len(self.windows.rows), np.intp)  # of a word among those of a batch
         self._Y = Y
         self._starts = train.starts
         self._sentences: Indices = np.arange(len(train.starts) - 1)
@@ -97,8 +99,8 @@ class Batches:
 
     def _batch(self, tokens: Indices, starts: Indices | None, rng: np.random.Generator) -> Batch:
         options = self._options
-        words, windows = self.windows[tokens]
-        rows = self.windows.rows[words]
+        words, windows = numbered(self.windows[tokens], self._place)
+        rows = self.windows.rows.take(words, axis=0)
         if options.word_dropout:
             hidden = rng.random(len(rows), np.float32) < options.word_dropout
             rows[hidden & (rows[:, 0] != PADDING), 0] = UNKNOWN

@@ -49,20 +49,23 @@ TRANSITIONS = ("A", "a", "z")
 class Dense:
     """Numbers (N, K) beside the vectors: ``dense[batch]`` is the (B, K) array for some tokens.
 
-    parts  what is joined: each gives its columns in the same way; there may be none
+    parts  what is joined, of float32: each gives its columns in the same way; there may be none
     width  K
     """
 
     def __init__(self, tokens: int, *parts: DocumentFeatures | Array) -> None:
-        self._parts = (np.zeros((tokens, 0), np.float32), *parts)
+        self._none = np.zeros((tokens, 0), np.float32)
+        self._parts = parts
         self.width = self[:0].shape[1]
 
     def __getitem__(self, batch: Indices | slice) -> Array:
-        return np.concatenate([part[batch] for part in self._parts], axis=1, dtype=np.float32)
+        if not self._parts:
+            return self._none[batch]
+        return np.concatenate([part[batch] for part in self._parts], axis=1)
 
     def add_product(self, Z: Array, batch: slice, W: Array) -> None:
         """Z += ``dense[batch] @ W``; what many tokens share is multiplied once."""
-        for part in self._parts[1:]:
+        for part in self._parts:
             own, W = np.split(W, [part[:0].shape[1]])
             if isinstance(part, DocumentFeatures):
                 part.add_product(Z, batch, own)

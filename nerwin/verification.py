@@ -259,7 +259,7 @@ def trained_case(model: Model, gold: Gold) -> Case:
     batch = np.arange(starts[0], starts[-1])
     dense = model.dense(gold.words, gold.starts, gold.documents)[batch]
     windows = model.windows(gold.words, gold.starts)
-    words, places = windows[batch]
+    words, places = np.unique(windows[batch], return_inverse=True)
     rows, E = model.local_table(windows.rows[words], model.parameters["E"])
     touched = _touched(rows[:, 0], model.options)
     others = model.parameters["E"][: len(touched)]  # rows that no window points to

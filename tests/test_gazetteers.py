@@ -239,8 +239,7 @@ def test_a_models_folder_holds_its_lists(options, tmp_path, monkeypatch):
 
 
 def rows_of(windows):
-    words, places = windows[:]
-    return windows.rows[words[places]]
+    return windows.rows[windows[:]]
 
 
 def test_training_sees_what_other_documents_know_and_prediction_all(options, tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
 
@@ -25,7 +26,14 @@ from nerwin.training import Run
 
 numba = pytest.mark.skipif(kernels.compiled() is None, reason="Numba is not installed")
 dtypes = st.sampled_from([np.float32, np.float64])
+indices = st.sampled_from([np.int32, np.int64])
 seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="Numba is not installed")
+def test_the_loops_compile() -> None:
+    """Else NumPy would stand in for them, and the other tests be left out."""
+    assert kernels.compiled()
 
 
 def in_numpy(work: Callable[[], np.ndarray]) -> np.ndarray:
@@ -41,8 +49,11 @@ def assert_same_bits(work: Callable[[], np.ndarray]) -> None:
 
 
 def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    """Of very different sizes, so that another order of a sum is another sum."""
-    return (rng.normal(size=shape) * 10.0 ** rng.integers(-6, 6, shape)).astype(dtype)
+    """Of very different sizes, so that another order of a sum is another sum; and zeros, whose
+    sign shows what a sum began with.
+    """
+    made = rng.normal(size=shape) * 10.0 ** rng.integers(-6, 6, shape)
+    return np.where(rng.random(shape) < 0.2, rng.choice([0.0, -0.0], shape), made).astype(dtype)
 
 
 @numba
@@ -52,7 +63,7 @@ def numbers(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np
     st.integers(1, 6),
     st.integers(0, 40),
     dtypes,
-    st.sampled_from([np.int32, np.int64]),
+    indices,
 )
 def test_the_sum_by_row(
     seed: int, sizes: list[int], n_rows: int, D: int, dtype: type, index: type
@@ -74,15 +85,28 @@ def test_the_sum_by_row(
     st.integers(1, 9),
     st.integers(0, 40),
     dtypes,
-    st.sampled_from([np.int32, np.int64]),
+    indices,
 )
-def test_the_sum_of_rows(
-    seed: int, N: int, P: int, V: int, D: int, dtype: type, index: type
+def test_sums_over_and_by_place(
+    seed: int, B: int, P: int, k: int, m: int, dtype: type, index: type
 ) -> None:
     rng = np.random.default_rng(seed)
-    table = numbers(rng, (V, D), dtype)
-    rows = rng.integers(0, V, (N, P)).astype(index)
-    assert_same_bits(lambda: kernels.sum_of_rows(table, rows))
+    words = rng.integers(0, k, (B, P)).astype(index)
+    A, dZ = numbers(rng, (P, k, m), dtype), numbers(rng, (B, m), dtype)
+    assert_same_bits(lambda: kernels.sum_over_places(A, words))
+    assert_same_bits(lambda: kernels.sum_by_place(dZ, words, k))
+    assert_same_bits(lambda: kernels.sum_by_place(dZ[:, ::-1], words, k))
+
+
+@given(seeds, st.sampled_from([(0,), (1,), (30,), (0, 5), (8, 5), (3, 2, 2)]), indices)
+def test_numbers_among_some(seed: int, shape: tuple[int, ...], index: type) -> None:
+    items = np.random.default_rng(seed).integers(0, 20, shape).astype(index)
+    for work in (in_numpy, lambda work: work()):
+        different, places = work(lambda: kernels.numbered(items, np.empty(20, np.intp)))
+        assert different.dtype == index
+        assert different.tolist() == sorted(set(items.ravel().tolist()))
+        assert places.shape == shape
+        assert (different[places] == items).all()
 
 
 @numba

@@ -61,7 +61,7 @@ def probabilities(model, tokens=TOKENS, starts=STARTS):
 def some_inputs(model):
     """The windows, with untouched words' rows put where the table has some."""
     windows = model.windows(TOKENS, STARTS)
-    words, places = windows[:]
+    words, places = np.unique(windows[:], return_inverse=True)
     rows = windows.rows[words] % len(model.parameters["E"])
     return Inputs(rows, places, np.zeros((len(places), 0), np.float32))
 
@@ -256,8 +256,8 @@ def test_a_local_table_holds_the_rows_that_occur_and_renumbers_words_for_it(rows
 def test_windows_of_words_use_the_rows_of_the_vocabulary_and_paddings_at_the_ends():
     model = make_model(window=1)
     windows = model.windows(TOKENS, STARTS)
-    words, places = windows[np.array([0, 8, 11])]
-    np.testing.assert_array_equal(windows.rows[words[places], 0], [[1, 2, 3], [1, 6, 1], [9, 7, 1]])
+    batch = windows[np.array([0, 8, 11])]
+    np.testing.assert_array_equal(windows.rows[batch, 0], [[1, 2, 3], [1, 6, 1], [9, 7, 1]])
 
 
 # --- parameters -----------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def test_scores_by_word_and_place_are_those_of_the_graph(rich, monkeypatch, bloc
         W = rng.normal(0, 0.05, (n, model.parameters["W"].shape[1])).astype(np.float32)
         model.parameters = model.parameters | {"W": W}
     windows, dense = model.windows(gold.words, gold.starts), model.dense(*arguments)
-    words, places = windows[:]
+    words, places = np.unique(windows[:], return_inverse=True)
     rows, E = model.local_table(windows.rows[words], model.parameters["E"])
     nodes = {k: parameter(v) for k, v in (model.parameters | {"E": E}).items()}
     inputs = Inputs(rows, places, dense[:], windows.bags)

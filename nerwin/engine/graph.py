@@ -17,6 +17,7 @@ from nerwin.engine.ops import Gradient, Gradients, Op
 from nerwin.engine.types import Array
 
 _made = itertools.count()
+_number, _value, _depends = map(attrgetter, ("number", "value", "depends"))
 
 
 class Node:
@@ -55,8 +56,8 @@ def constant(value: Array, name: str = "") -> Node:
 
 def apply(op: Op, *inputs: Node, **constants: Any) -> Node:
     """The node that ``op`` makes of ``inputs``; ``constants`` go to the op as keywords."""
-    value, gradients = op(*[node.value for node in inputs], **constants)
-    depends = True in [node.depends for node in inputs]
+    value, gradients = op(*map(_value, inputs), **constants)
+    depends = True in map(_depends, inputs)
     return Node(value, op.__name__, depends, inputs, gradients)
 
 
@@ -72,7 +73,7 @@ def topological_order(root: Node) -> list[Node]:
             if node.depends and node not in found:
                 found.add(node)
                 stack.append(node)
-    return sorted(found, key=attrgetter("number"))
+    return sorted(found, key=_number)
 
 
 def backward(root: Node) -> dict[Node, Gradient]:
@@ -83,7 +84,7 @@ def backward(root: Node) -> dict[Node, Gradient]:
     """
     if np.shape(root.value) != ():
         raise ValueError(f"backward starts at a scalar, not at shape {np.shape(root.value)}")
-    gradients: dict[Node, Gradient] = {root: np.ones_like(root.value)}
+    gradients: dict[Node, Gradient] = {root: np.ones((), root.value.dtype)}
     for node in reversed(topological_order(root)):
         upstream = gradients[node]
         for source, local in zip(node.inputs, node.gradients, strict=True):

@@ -16,6 +16,8 @@ import numpy as np
 
 from nerwin.engine.types import Array, Indices
 
+_in_order = np.ascontiguousarray  # as the loops want arrays
+
 
 @cache
 def compiled() -> ModuleType | None:
@@ -32,14 +34,47 @@ def compiled() -> ModuleType | None:
     return loops
 
 
-def sum_of_rows(table: Array, rows: Indices) -> Array:
-    """(N, D): for each item, the sum of its rows (N, P) of a table (V, D), from left to right."""
+def numbered(items: Indices, place: Indices) -> tuple[Indices, Indices]:
+    """The different numbers among some, in order, and for each item its place among them.
+
+    items  of any shape, which is that of their places
+    place  (n,) of no content, for all numbers below n: where places are noted meanwhile
+    """
+    in_order = np.sort(items, axis=None)
     if loops := compiled():
-        return loops.sum_of_rows(np.ascontiguousarray(table), np.ascontiguousarray(rows, np.int64))
-    summed = table.take(rows[:, 0], axis=0)
-    for p in range(1, rows.shape[1]):
-        summed += table.take(rows[:, p], axis=0)
-    return summed
+        different, places = loops.numbered(in_order, items.ravel(), place)
+        return different, places.reshape(items.shape)
+    changes = np.ones(len(in_order), bool)
+    np.not_equal(in_order[1:], in_order[:-1], out=changes[1:])
+    different = in_order[changes]
+    place.put(different, np.arange(len(different)))
+    return different, place.take(items)
+
+
+def sum_over_places(A: Array, words: Indices) -> Array:
+    """Z (B, m): for each window the sum of what its words have at their places, left to right.
+
+    A (P, k, m), words (B, P)
+    """
+    if loops := compiled():
+        return loops.sum_over_places(_in_order(A), _in_order(words, np.int64))
+    Z = A[0].take(words[:, 0], axis=0)
+    for p in range(1, len(A)):
+        Z += A[p].take(words[:, p], axis=0)
+    return Z
+
+
+def sum_by_place(dZ: Array, words: Indices, k: int) -> Array:
+    """dA (P, k, m): for each of k words at each place, the sum over the windows that have it there.
+
+    dZ (B, m), words (B, P)
+    """
+    P = words.shape[1]
+    if loops := compiled():
+        return loops.sum_by_place(_in_order(dZ), _in_order(words, np.int64), k)
+    cells = (words + k * np.arange(P)).ravel()
+    starts = np.arange(0, len(cells) + 1, P)
+    return sum_by_row(cells, dZ, P * k, starts).reshape(P, k, -1)
 
 
 def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None = None) -> Array:
@@ -53,8 +88,8 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None
     """
     starts = np.arange(len(values) + 1) if starts is None else starts
     if loops := compiled():
-        rows, starts = (np.ascontiguousarray(a, np.int64) for a in (rows, starts))
-        return loops.sum_by_row(rows, np.ascontiguousarray(values), n_rows, starts)
+        rows, starts = _in_order(rows, np.int64), _in_order(starts, np.int64)
+        return loops.sum_by_row(rows, _in_order(values), n_rows, starts)
     from scipy import sparse  # only training needs it, and it takes a tenth of a second
 
     ones = np.ones(len(rows), dtype=values.dtype)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, float64, int64, njit, types, void
+from numba import float32, float64, int32, int64, njit, types, void
 
 from nerwin.engine.types import Array, Indices
 
@@ -23,22 +23,64 @@ def _read(number: Any, dimensions: int) -> Any:
 
 
 @njit(
-    [f[:, ::1](_read(f, 2), _read(int64, 2)) for f in (float32, float64)],
+    [
+        types.Tuple((i[::1], int64[::1]))(_read(i, 1), _read(i, 1), int64[::1])
+        for i in (int32, int64)
+    ],
     **_SETTINGS,
 )
-def sum_of_rows(table: Array, rows: Indices) -> Array:
-    """See ``kernels.sum_of_rows``."""
-    P, D = rows.shape[1], table.shape[1]
-    summed = np.empty((len(rows), D), table.dtype)
-    for i in range(len(rows)):
-        total, row = summed[i], table[rows[i, 0]]  # so it is faster than by summed[i, j]
-        for j in range(D):
-            total[j] = row[j]
-        for p in range(1, P):
-            row = table[rows[i, p]]
-            for j in range(D):
-                total[j] += row[j]
-    return summed
+def numbered(in_order: Indices, items: Indices, place: Indices) -> tuple[Indices, Indices]:
+    """See ``kernels.numbered``; the items are in one row, and once more sorted."""
+    different, k = np.empty_like(in_order), 0
+    for i in range(len(in_order)):
+        if i == 0 or in_order[i] != in_order[i - 1]:
+            different[k] = in_order[i]
+            place[in_order[i]] = k
+            k += 1
+    places = np.empty(len(items), np.int64)
+    for i in range(len(items)):
+        places[i] = place[items[i]]
+    return different[:k], places
+
+
+@njit(
+    [f[:, ::1](_read(f, 3), _read(int64, 2)) for f in (float32, float64)],
+    **_SETTINGS,
+)
+def sum_over_places(A: Array, words: Indices) -> Array:
+    """See ``kernels.sum_over_places``."""
+    P, _, m = A.shape
+    Z = np.empty((len(words), m), A.dtype)
+    for i in range(len(words)):
+        z, first = Z[i], A[0, words[i, 0]]  # so it is faster than by Z[i, j]
+        for j in range(m):
+            z[j] = first[j]
+        for p in range(1, P - 1, 2):  # two places at once: as many sums, half as many stores
+            one, other = A[p, words[i, p]], A[p + 1, words[i, p + 1]]
+            for j in range(m):
+                z[j] = z[j] + one[j] + other[j]
+        if P % 2 == 0:
+            last = A[P - 1, words[i, P - 1]]
+            for j in range(m):
+                z[j] += last[j]
+    return Z
+
+
+@njit(
+    [f[:, :, ::1](_read(f, 2), _read(int64, 2), int64) for f in (float32, float64)],
+    **_SETTINGS,
+)
+def sum_by_place(dZ: Array, words: Indices, k: int) -> Array:
+    """See ``kernels.sum_by_place``."""
+    P, m = words.shape[1], dZ.shape[1]
+    dA = np.zeros((P, k, m), dZ.dtype)
+    for i in range(len(words)):
+        z = dZ[i]
+        for p in range(P):
+            total = dA[p, words[i, p]]
+            for j in range(m):
+                total[j] += z[j]
+    return dA
 
 
 @njit(

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.kernels import sum_by_row, sum_of_rows
+from nerwin.engine.kernels import sum_by_place, sum_over_places
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 
@@ -169,8 +169,7 @@ def window_affine(
     P, (k, n), m = words.shape[1], V.shape, len(b)
     by_place = W[: P * n].reshape(P, n, m)
     A = V @ by_place  # (P, k, m), what each word adds at each place
-    cells = words + k * np.arange(P)  # (B, P), the rows of it that a window adds up
-    Z = sum_of_rows(A.reshape(P * k, m), cells)
+    Z = sum_over_places(A, words)
     if len(W) > P * n:
         Z += D @ W[P * n :]
     Z += b
@@ -179,8 +178,7 @@ def window_affine(
     def dA(dZ: Array) -> Array:
         """dV and dW share it."""
         if not made or made[0][0] is not dZ:
-            starts = np.arange(0, cells.size + 1, P)
-            made[:] = [(dZ, sum_by_row(cells.ravel(), dZ, P * k, starts).reshape(P, k, m))]
+            made[:] = [(dZ, sum_by_place(dZ, words, k))]
         return made[0][1]
 
     def dV(dZ: Array) -> Array:
@@ -342,7 +340,10 @@ def logistic_loss(S: Array, *, Y: Array) -> tuple[Array, Gradients]:
     B = len(S)
 
     def dS(dJ: Array) -> Array:
-        return (logistic(S) - Y) * (dJ / B)
+        gradient = logistic(S)
+        gradient -= Y
+        gradient *= dJ / B
+        return gradient
 
     each = np.maximum(S, 0) - Y * S + np.log1p(np.exp(-abs(S)))
     return np.asarray(each.sum() / B), (dS,)

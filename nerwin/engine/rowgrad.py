@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.kernels import sum_by_row
+from nerwin.engine.kernels import numbered, sum_by_row
 from nerwin.engine.types import Array, Indices
 
 
@@ -78,9 +78,4 @@ def _distinct(rows: Indices, n_rows: int) -> tuple[Indices, Indices]:
     """
     if n_rows > 16 * len(rows):
         return np.unique(rows, return_inverse=True)
-    present = np.zeros(n_rows, bool)
-    present[rows] = True
-    distinct = np.flatnonzero(present)
-    place = np.empty(n_rows, np.intp)
-    place[distinct] = np.arange(len(distinct))
-    return distinct, place[rows]
+    return numbered(rows, np.empty(n_rows, np.intp))

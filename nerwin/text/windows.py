@@ -18,8 +18,7 @@ class Windows:
     C        words on each side; past a sentence's ends stands the word ``padding``
     bags     of n-grams, if there is a table of them; the rows in its column are their numbers
 
-    ``windows[batch]`` is, for the token numbers in ``batch``, each different word in their windows,
-    (k,), and the windows (B, 2C+1) of places among those.
+    ``windows[batch]`` are the numbers of the words, (B, 2C+1), around the tokens in ``batch``.
     """
 
     def __init__(
@@ -41,19 +40,12 @@ class Windows:
         self._first = np.arange(len(numbers)) + C * np.repeat(np.arange(len(lengths)), lengths)
         self._padded[self._first + C] = numbers
         self._windows = sliding_window_view(self._padded, 2 * C + 1)
-        self._local = np.empty(len(rows), np.intp)  # a word's place in a batch
 
     def __len__(self) -> int:
         return len(self._first)
 
-    def __getitem__(self, batch: Indices | slice) -> tuple[Indices, Indices]:
-        windows = self._windows[self._first[batch]]
-        in_order = np.sort(windows, axis=None)
-        changes = np.ones(len(in_order), bool)
-        np.not_equal(in_order[1:], in_order[:-1], out=changes[1:])
-        words = in_order[changes]
-        self._local.put(words, np.arange(len(words)))
-        return words, self._local.take(windows)
+    def __getitem__(self, batch: Indices | slice) -> Indices:
+        return self._windows[self._first[batch]]
 
     def line(self, block: slice) -> tuple[Indices, Indices]:
         """The words of some tokens in a row, with what stands between them and at both ends, and
