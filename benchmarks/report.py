@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import statistics
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from itertools import groupby
@@ -21,7 +22,8 @@ _LIBRARIES = ("nerwin", "numpy", "scipy", "numba", "gensim", "torch", "spacy", "
 
 def machine() -> dict[str, Any]:
     """What it was measured on: processor, cores, system, the version of everything, for which
-    processor NumPy's BLAS has chosen its products, and what the environment tells BLAS.
+    processor NumPy's BLAS has chosen its products, how fast they are, and what the environment
+    tells BLAS. A virtual machine's name for its processor hides which one it is; the speed tells.
     """
     return {
         "processor": _processor(),
@@ -31,6 +33,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "blas": _blas(),
+        "gflops": _gflops(),
         "settings": {
             name: value
             for name, value in sorted(os.environ.items())
@@ -44,8 +47,13 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    found = {}
+    for key, _, value in (line.partition(":") for line in lines if line):
+        found.setdefault(key.strip(), value.strip())
+    name = found.get("model name", platform.machine())
+    if "cpu family" in found:
+        name += f" (family {found['cpu family']}, model {found['model']})"
+    return name
 
 
 def _version(name: str) -> str:
@@ -65,6 +73,22 @@ def _blas() -> list[str]:
         for p in pools
         if p["user_api"] == "blas"
     ]
+
+
+def _gflops() -> float:
+    """Thousand million operations a second, in float32, of one thread that multiplies matrices."""
+    import numpy as np
+    from threadpoolctl import threadpool_limits
+
+    n = 1024
+    A, product = np.ones((n, n), np.float32), np.empty((n, n), np.float32)
+    took = []
+    with threadpool_limits(1, "blas"):
+        for _ in range(20):
+            began = time.perf_counter()
+            np.matmul(A, A, out=product)
+            took.append(time.perf_counter() - began)
+    return 2 * n**3 / min(took) / 1e9
 
 
 def write(stem: Path, found: Found, about: Mapping[str, Any], titles: Mapping[str, str]) -> None:
@@ -97,7 +121,8 @@ def markdown(found: Found, about: Mapping[str, Any], titles: Mapping[str, str]) 
     settings = ", ".join(f"{name}={value}" for name, value in on["settings"].items())
     yield (
         f"{on['processor']}, {on['cores']} cores; Python {on['python']}, {versions}; "
-        f"{', '.join(on['blas'])}{'; ' if settings else ''}{settings}"
+        f"{', '.join(on['blas'])}, {on['gflops']:.0f} GFLOP/s a thread"
+        f"{'; ' if settings else ''}{settings}"
     )
     for subject, measures in found.items():
         if not measures:

@@ -85,7 +85,7 @@ def _convert(columns: str, path: Path) -> None:
 
 def predict(model: str, kind: str) -> None:
     """Columns for tokenized text, JSON lines for raw text."""
-    nlp = spacy.load(model)
+    nlp = spacy.load(Path(model))
     lines = (line.rstrip("\n") for line in sys.stdin)
     if kind == "raw":
         for i, doc in enumerate(nlp.pipe(lines, batch_size=256)):
