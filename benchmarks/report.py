@@ -47,7 +47,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    found = {}
+    found: dict[str, str] = {}
     for key, _, value in (line.partition(":") for line in lines if line):
         found.setdefault(key.strip(), value.strip())
     name = found.get("model name", platform.machine())
