@@ -68,6 +68,12 @@ def one_against_rest(options: ModelOptions) -> bool:
     return options.loss in {"logistic", "squared"}
 
 
+def is_the_lectures(options: ModelOptions) -> bool:
+    """Whether it is the network that ``fused.window_network`` is, if x has no dense numbers."""
+    own = options.loss, options.activation, options.share_hidden, len(options.hidden)
+    return own == ("logistic", "sigmoid", True, 1) and options.hidden[0] > 1
+
+
 def scores(
     nodes: Mapping[str, Node],
     inputs: Inputs,

@@ -68,7 +68,8 @@ class Descent:
     def step(self, batch: Batch, rate: float, dropout: Dropout | None = None) -> float:
         """One batch: forward, backward, and a step of every parameter. Returns the batch's loss."""
         model, nodes = self.model, self._nodes
-        J = model.loss(nodes, batch.inputs, batch.labels, batch.starts, dropout, batch.Y)
+        inputs, labels, starts = batch.inputs, batch.labels, batch.starts
+        J = model.loss(nodes, inputs, labels, starts, dropout, batch.Y, fused=True)
         made = backward(J)
         gradients = {name: made[node] for name, node in nodes.items() if node in made}
         if self.options.clip:

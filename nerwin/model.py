@@ -13,6 +13,7 @@ from nerwin.classifier import (
     Dropout,
     Inputs,
     Parameters,
+    is_the_lectures,
     layer_names,
     one_against_rest,
     scores,
@@ -29,8 +30,9 @@ from nerwin.decoding import (
     distribution,
     to_entities,
 )
-from nerwin.engine import ops
+from nerwin.engine import kernels, ops
 from nerwin.engine.crf import crf_loss
+from nerwin.engine.fused import window_network
 from nerwin.engine.graph import Node, apply, constant
 from nerwin.engine.types import Array, Indices
 from nerwin.options import ModelOptions
@@ -164,30 +166,43 @@ class Model:
         starts: Indices | None = None,
         dropout: Dropout | None = None,
         Y: Array | None = None,
+        *,
+        fused: bool = False,
     ) -> Node:
         """J, the mean loss of a batch of B windows with the right labels (B,).
 
         nodes   one for each parameter, see ``parameter_nodes``
         starts  where the batch's sentences start, then B; a CRF's batch is whole sentences
         Y       (B, K) probabilities of labels to come close to, instead of the right ones
+        fused   several ops may be one that is faster, see ``engine.fused``; the bits are the same
         """
-        S = scores(nodes, inputs, self.lexicon.tables, self.options, dropout)
-        dtype = S.value.dtype
-        if self.options.loss == "crf":
+        options, tables = self.options, self.lexicon.tables
+        dtype = nodes["U"].value.dtype
+        plain = dropout or inputs.dense.shape[1] or not is_the_lectures(options)
+        if fused and not plain and kernels.compiled():
+            V = word_vectors(nodes, inputs.rows, inputs.bags, tables, options)
+            layers = [nodes[name] for name in ("W", "b", "U")]
+            targets = self._targets(labels, Y, dtype)
+            return apply(window_network, V, *layers, words=inputs.windows, Y=targets)
+        S = scores(nodes, inputs, tables, options, dropout)
+        if options.loss == "crf":
             path = [
                 apply(ops.add, nodes[name], constant(allowed.astype(dtype)))
                 for name, allowed in zip(TRANSITIONS, self.labels.transitions(), strict=True)
             ]
             return apply(crf_loss, S, *path, labels=labels, starts=starts)
+        targets = self._targets(labels, Y, dtype)
+        if options.loss == "softmax":
+            return apply(ops.softmax_cross_entropy, S, Y=targets)
+        if options.loss == "squared":
+            return apply(ops.squared_error, apply(ops.sigmoid, S), Y=targets)
+        return apply(ops.logistic_loss, S, Y=targets)
+
+    def _targets(self, labels: Indices, Y: Array | None, dtype: np.dtype[Any]) -> Array:
+        """What the scorers should say, (B, T): of the right labels, or of Y (B, K)."""
         if Y is None:
-            Y = _one_hot(len(self.labels), self._unscored, dtype).take(labels, axis=0)
-        else:
-            Y = Y[:, self._unscored :]
-        if self.options.loss == "softmax":
-            return apply(ops.softmax_cross_entropy, S, Y=Y)
-        if self.options.loss == "squared":
-            return apply(ops.squared_error, apply(ops.sigmoid, S), Y=Y)
-        return apply(ops.logistic_loss, S, Y=Y)
+            return _one_hot(len(self.labels), self._unscored, dtype).take(labels, axis=0)
+        return Y[:, self._unscored :]
 
     def scores(
         self,

@@ -23,7 +23,7 @@ from nerwin.classifier import Inputs
 from nerwin.cli import main
 from nerwin.decoding import Labels
 from nerwin.descent import Descent
-from nerwin.engine import graph, ops
+from nerwin.engine import graph, kernels, ops
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.initial import new_parameters
 from nerwin.model import Model
@@ -53,6 +53,12 @@ def batch(size: int = 32, V: int = 1000) -> Batch:
     rows, windows = np.unique(rng.integers(V, size=(size, 5)), return_inverse=True)
     inputs = Inputs(rows[:, None], windows, np.zeros((size, 0), np.float32))
     return Batch(inputs, rng.integers(len(TYPES) + 1, size=size), None, None)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of plain ops, without what Numba compiles."""
+    monkeypatch.setattr(kernels, "compiled", lambda: None)
 
 
 # --- memory: nothing of the table's size ------------------------------------------------------
@@ -135,6 +141,7 @@ WORDS = len(batch(16).inputs.rows)  # different words in the windows of a batch 
 FIRST = [((WORDS, D), (5, D, 30)), ((D, WORDS), (5, WORDS, 30)), ((5, WORDS, 30), (5, 30, D))]
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("hidden", [(30,), (30, 20), (30, 20, 10)], ids=len)
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 def test_a_step_has_three_products_a_layer(hidden: tuple[int, ...], activation: str) -> None:
@@ -143,11 +150,13 @@ def test_a_step_has_three_products_a_layer(hidden: tuple[int, ...], activation: 
     assert products(descent(hidden=hidden, activation=activation), 16) == Counter(wanted)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_fixed_vectors_spare_the_product_for_them() -> None:
     wanted = [*FIRST[:2], *three(16, 30, len(TYPES))]
     assert products(descent(update_vectors=False), 16) == Counter(wanted)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_product_made_twice_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     op = ops.window_affine
 
@@ -176,6 +185,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize("size", [1, 32, 1000])
 def test_a_step_is_six_nodes(made: list[str], size: int) -> None:
     trained = descent()
@@ -185,6 +195,19 @@ def test_a_step_is_six_nodes(made: list[str], size: int) -> None:
         trained.step(batch(size), 0.1)
     step = ["lookup", "", "window_affine", "sigmoid", "scores", "logistic_loss"]
     assert made == step * 2  # "": no dense numbers, a constant
+
+
+@pytest.mark.skipif(kernels.compiled() is None, reason="Numba is not installed")
+def test_compiled_it_is_two_nodes_and_far_fewer_calls(
+    made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = descent()
+    made.clear()
+    compiled = calls(partial(trained.step, batch(), 0.1))
+    assert made == ["lookup", "window_network"]
+    monkeypatch.setattr(kernels, "compiled", lambda: None)
+    trained.step(batch(), 0.1)  # imports what it needs
+    assert compiled < 2 / 3 * calls(partial(trained.step, batch(), 0.1))
 
 
 @pytest.mark.parametrize("depth", [2, 3, 20])

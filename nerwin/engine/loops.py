@@ -98,6 +98,85 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices) -> Ar
     return summed
 
 
+# --- for ``fused`` ----------------------------------------------------------------------------
+
+
+@njit(
+    [f[:, ::1](_read(f, 3), _read(int64, 2), _read(f, 1)) for f in (float32, float64)],
+    **_SETTINGS,
+)
+def half_sums(A: Array, words: Indices, b: Array) -> Array:
+    """Z / 2, where Z is ``kernels.sum_over_places`` and b (m,): (B, m)."""
+    Z, half = sum_over_places(A, words), A.dtype.type(0.5)
+    for i in range(len(Z)):
+        z = Z[i]
+        for j in range(len(z)):
+            z[j] = (z[j] + b[j]) * half
+    return Z
+
+
+@njit([void(f[:, ::1]) for f in (float32, float64)], **_SETTINGS)
+def halve_above(T: Array) -> None:
+    """T ← (T + 1) / 2, in place."""
+    one, half = T.dtype.type(1), T.dtype.type(0.5)
+    for i in range(len(T)):
+        t = T[i]
+        for j in range(len(t)):
+            t[j] = (t[j] + one) * half
+
+
+@njit([f[:, ::1](*[_read(f, 2)] * 3) for f in (float32, float64)], **_SETTINGS)
+def logistic_losses(S: Array, Y: Array, L: Array) -> Array:
+    """max(s, 0) − y s + l, all of (B, T), see ``ops.logistic_loss``."""
+    each = np.empty_like(S)
+    zero = S.dtype.type(0)
+    for i in range(S.shape[0]):
+        for j in range(S.shape[1]):
+            each[i, j] = max(S[i, j], zero) - Y[i, j] * S[i, j] + L[i, j]
+    return each
+
+
+@njit([f[:, ::1](_read(f, 2), _read(f, 2), f) for f in (float32, float64)], **_SETTINGS)
+def logistic_slopes(T: Array, Y: Array, share: float) -> Array:
+    """dS (B, T) = (p − y) share with p = (t + 1) / 2, see ``ops.logistic_loss``."""
+    dS = np.empty_like(T)
+    one, half = T.dtype.type(1), T.dtype.type(0.5)
+    for i in range(T.shape[0]):
+        for j in range(T.shape[1]):
+            dS[i, j] = ((T[i, j] + one) * half - Y[i, j]) * share
+    return dS
+
+
+@njit(
+    [
+        types.Tuple((f[::1], f[:, :, ::1]))(_read(f, 2), _read(f, 2), _read(int64, 2), int64)
+        for f in (float32, float64)
+    ],
+    **_SETTINGS,
+)
+def deltas(H: Array, dH: Array, words: Indices, k: int) -> tuple[Array, Array]:
+    """db (m,), the sum of dZ = (1 − h) h dH (B, m) over the batch, and dA (P, k, m), the sums of
+    dZ by place, see ``kernels.sum_by_place``.
+    """
+    P, m = words.shape[1], H.shape[1]
+    db, dA, one = np.zeros(m, H.dtype), np.zeros((P, k, m), H.dtype), H.dtype.type(1)
+    z = np.empty(m, H.dtype)
+    for i in range(len(H)):
+        h, d = H[i], dH[i]
+        for j in range(m):
+            z[j] = (one - h[j]) * h[j] * d[j]
+        for j in range(m):
+            db[j] += z[j]
+        for p in range(P):
+            total = dA[p, words[i, p]]
+            for j in range(m):
+                total[j] += z[j]
+    return db, dA
+
+
+# --- for ``optim`` ----------------------------------------------------------------------------
+
+
 @njit(
     [void(_read(int64, 1), float64, _read(f, 2), f[:, ::1]) for f in (float32, float64)],
     **_SETTINGS,

@@ -1,0 +1,62 @@
+"""The lecture's network as one op: four of ``ops``, with fewer passes over their arrays.
+
+``window_affine``, ``sigmoid``, ``scores`` and ``logistic_loss`` are where its derivatives can be
+read. Here the same arithmetic stands between the same products of matrices, in loops that Numba
+compiles, and gives the same bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nerwin.engine import kernels
+from nerwin.engine.ops import Gradients
+from nerwin.engine.types import Array, Indices
+
+
+def window_network(
+    V: Array, W: Array, b: Array, U: Array, *, words: Indices, Y: Array
+) -> tuple[Array, Gradients]:
+    """J = the logistic loss of S = σ(X W + b) U, for windows x = [v₋C … v₊C] (L3, 0:07 to 0:12).
+
+    V (k, n) of different words, words (B, P) of the windows, W (P·n, m), b (m,), U (m, T),
+    Y (B, T) -> scalar. With one hidden unit, NumPy would add up db in another order.
+    Only for where ``kernels.compiled()`` is something.
+    """
+    loops = kernels.compiled()
+    assert loops
+    P, (k, n), m, B = words.shape[1], V.shape, len(b), len(words)
+    by_place = W.reshape(P, n, m)
+    words, Y = np.ascontiguousarray(words, np.int64), np.ascontiguousarray(Y, V.dtype)
+    H = loops.half_sums(V @ by_place, words, b)
+    np.tanh(H, out=H)
+    loops.halve_above(H)  # σ(z) = (tanh(z/2) + 1) / 2
+    S = H @ U
+    each = loops.logistic_losses(S, Y, np.log1p(np.exp(-abs(S))))
+    made: list[tuple[Array, tuple[Array, Array, Array]]] = []
+
+    def errors(dJ: Array) -> tuple[Array, Array, Array]:
+        """dS, and what it makes of the layer below: db, and dA as in ``window_affine``."""
+        if not made or made[0][0] is not dJ:
+            dS = loops.logistic_slopes(np.tanh(S * 0.5), Y, dJ / B)
+            made[:] = [(dJ, (dS, *loops.deltas(H, dS @ U.T, words, k)))]
+        return made[0][1]
+
+    def dV(dJ: Array) -> Array:
+        _, _, dA = errors(dJ)
+        summed: Array = (dA @ by_place.transpose(0, 2, 1).copy()).sum(axis=0)
+        return summed
+
+    def dW(dJ: Array) -> Array:
+        _, _, dA = errors(dJ)
+        gradient = np.empty_like(W)
+        np.matmul(V.T, dA, out=gradient.reshape(P, n, m))
+        return gradient
+
+    def db(dJ: Array) -> Array:
+        return errors(dJ)[1]
+
+    def dU(dJ: Array) -> Array:
+        return H.T @ errors(dJ)[0]
+
+    return np.asarray(each.sum() / B), (dV, dW, db, dU)
