@@ -12,7 +12,8 @@ import numpy as np
 
 from nerwin.classifier import ACTIVATIONS, Dropout, Inputs
 from nerwin.decoding import Labels
-from nerwin.engine import ops
+from nerwin.engine import kernels, ops
+from nerwin.engine.fused import window_network
 from nerwin.engine.gradcheck import STEP, Check, Loss, error_by_step, gradcheck, weighted_total
 from nerwin.engine.graph import Node, apply, backward, parameter
 from nerwin.engine.rowgrad import RowGrad
@@ -124,8 +125,15 @@ def op_examples(
 
 
 def op_cases() -> Iterator[Case]:
-    """A case for each example of an op."""
-    for op, inputs, constants in op_examples(np.random.default_rng(_SEED)):
+    """A case for each example of an op, and of the fused one where it is what trains."""
+    rng = np.random.default_rng(_SEED)
+    examples = op_examples(rng)
+    if kernels.compiled():
+        shapes = (4, 3), (6, 5), (5,), (5, 2)
+        inputs = tuple(rng.normal(size=shape) for shape in shapes)
+        words, Y = np.array([[0, 2], [3, 2], [0, 0]]), rng.integers(0, 2, (3, 2))
+        examples.append((window_network, inputs, {"words": words, "Y": Y}))
+    for op, inputs, constants in examples:
         names = [f"input {i}" for i in range(1, len(inputs) + 1)]
 
         def weighted(
