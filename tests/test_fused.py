@@ -24,7 +24,9 @@ def example(rng: np.random.Generator, B: int, P: int, m: int, T: int, dtype: typ
     k, n = 1 + B, 3
     shapes = {"V": (k, n), "W": (P * n, m), "b": (m,), "U": (m, T)}
     parameters = {name: (2 * rng.normal(size=s)).astype(dtype) for name, s in shapes.items()}
-    return parameters, rng.integers(0, k, (B, P)), rng.random((B, T)).round().astype(dtype)
+    Y = rng.random((B, T))
+    Y[::2] = Y[::2].round()  # some say yes or no, some a probability, as teachers do
+    return parameters, rng.integers(0, k, (B, P)), Y.astype(dtype)
 
 
 def one(nodes: dict[str, Node], words: np.ndarray, Y: np.ndarray) -> Node:

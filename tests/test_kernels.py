@@ -159,10 +159,13 @@ def test_a_parameter_that_is_not_in_one_piece(make: type[Optimizer]) -> None:
 
 
 @numba
-def test_a_run_that_was_stopped_without_numba_goes_on_with_it(tmp_path: Path) -> None:
-    config = load_config(
-        shipped("configs/conll2003.toml"), [*SMALL, ("training", "optimizer", "adam")]
-    )
+@pytest.mark.parametrize("name", ["conll2003", "lecture"])
+@pytest.mark.parametrize("hidden", [(8,), (1,)])
+def test_a_run_that_was_stopped_without_numba_goes_on_with_it(
+    name: str, hidden: tuple[int, ...], tmp_path: Path
+) -> None:
+    own = [("model", "hidden", hidden), ("training", "optimizer", "adam")]
+    config = load_config(shipped(f"configs/{name}.toml"), [*SMALL, *own])
 
     def train(folder: str) -> bytes:
         run = Run.start(config, tmp_path / folder)
