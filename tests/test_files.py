@@ -168,17 +168,18 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         open_binary(tmp_path).__enter__()
 
 
+# The names keep what pytest-xdist's processes collect alike: these bytes differ by the second.
 @pytest.mark.parametrize(
     "data",
     [
-        gzip.compress(os.urandom(5000))[:-1000],
-        gzip.compress(b"a\n" * 1000)[:-5],
-        gzip.compress(b"a\n" * 1000)[:-8] + bytes(8),
-        gzip.compress(b"a\n" * 1000)[:10] + b"\xff" * 50,
-        bz2.compress(os.urandom(5000))[:-1000],
-        bz2.compress(b"a\n" * 1000)[:10] + b"\xff" * 50,
-        lzma.compress(os.urandom(5000))[:-1000],
-        lzma.compress(b"a\n" * 1000)[:10] + b"\xff" * 50,
+        pytest.param(gzip.compress(os.urandom(5000))[:-1000], id="gzip-cut"),
+        pytest.param(gzip.compress(b"a\n" * 1000)[:-5], id="gzip-cut-in-the-checksum"),
+        pytest.param(gzip.compress(b"a\n" * 1000)[:-8] + bytes(8), id="gzip-wrong-checksum"),
+        pytest.param(gzip.compress(b"a\n" * 1000)[:10] + b"\xff" * 50, id="gzip-no-deflate"),
+        pytest.param(bz2.compress(os.urandom(5000))[:-1000], id="bz2-cut"),
+        pytest.param(bz2.compress(b"a\n" * 1000)[:10] + b"\xff" * 50, id="bz2-no-block"),
+        pytest.param(lzma.compress(os.urandom(5000))[:-1000], id="xz-cut"),
+        pytest.param(lzma.compress(b"a\n" * 1000)[:10] + b"\xff" * 50, id="xz-no-block"),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, data: bytes) -> None:
