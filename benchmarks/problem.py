@@ -8,7 +8,7 @@ from itertools import count
 
 import numpy as np
 
-from nerwin.batches import Batch, Batches
+from nerwin.batches import Batch, Batches, shuffled
 from nerwin.config import find_config, load_config
 from nerwin.descent import Descent
 from nerwin.engine.types import Array, Indices
@@ -46,10 +46,11 @@ class Problem:
         return Descent(model, Batches(model, self.gold, options), options, (0,))
 
     def orders(self, size: int) -> Iterator[Indices]:
-        """The tokens of each batch, without end: every sentence once an epoch, in random order."""
+        """The tokens of each batch, without end: every sentence once an epoch, shuffled."""
         starts = self.gold.starts
         for epoch in count():
-            order, _ = runs(starts, np.random.default_rng(epoch).permutation(len(starts) - 1))
+            sentences = shuffled(np.arange(len(starts) - 1), np.random.default_rng(epoch))
+            order, _ = runs(starts, sentences)
             yield from np.split(order, range(size, len(order), size))
 
 

@@ -1,4 +1,4 @@
-"""Training data -> mini-batches of shuffled sentences."""
+"""Training data -> mini-batches of shuffled sentences, a few neighbours together."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from nerwin.model import Model
 from nerwin.options import TrainingOptions
 from nerwin.text.tokens import Tokens, runs
 from nerwin.text.vocabulary import PADDING, UNKNOWN
+
+NEIGHBOURS = 4  # sentences that stay together: they share words, which a step then has fewer of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class Answers:
 
 
 class Batches:
-    """The windows of the training data, its sentences in another order in each epoch.
+    """The windows of the training data, in another order in each epoch, see ``shuffled``.
 
     A batch is of so many windows, wherever that cuts a sentence, or of whole sentences where the
     loss is a sentence's.
@@ -85,16 +87,15 @@ class Batches:
     def epoch(self, rng: np.random.Generator) -> Iterator[Batch]:
         """All windows once; if the options say so, some words are unknown in all of a batch."""
         size = self._options.batch_size
-        lengths = np.diff(self._starts)[self._sentences]
+        sentences = shuffled(self._sentences, rng)
         if not self._whole:
-            order, _ = runs(self._starts, self._sentences[rng.permutation(len(lengths))])
+            order, _ = runs(self._starts, sentences)
             for i in range(0, len(order), size):
                 yield self._batch(order[i : i + size], None, rng)
             return
-        order = rng.permutation(len(lengths))
-        batch_of = np.cumsum(lengths[order]) // size
-        for chosen in np.split(order, np.flatnonzero(np.diff(batch_of)) + 1):
-            tokens, starts = runs(self._starts, self._sentences[chosen])
+        batch_of = np.cumsum(np.diff(self._starts)[sentences]) // size
+        for chosen in np.split(sentences, np.flatnonzero(np.diff(batch_of)) + 1):
+            tokens, starts = runs(self._starts, chosen)
             yield self._batch(tokens, starts, rng)
 
     def _batch(self, tokens: Indices, starts: Indices | None, rng: np.random.Generator) -> Batch:
@@ -111,3 +112,12 @@ class Batches:
         Y = None if self._Y is None else self._Y[tokens]
         inputs = Inputs(rows, windows, dense, self.windows.bags)
         return Batch(inputs, self.labels[tokens], starts, Y)
+
+
+def shuffled(sentences: Indices, rng: np.random.Generator) -> Indices:
+    """Some sentences in random order, but for ``NEIGHBOURS`` at a time, which stay together; they
+    are others each time.
+    """
+    together = (np.arange(len(sentences)) + rng.integers(NEIGHBOURS)) // NEIGHBOURS
+    place = rng.permutation(together[-1] + 1)
+    return sentences[np.argsort(place[together], kind="stable")]

@@ -1,11 +1,14 @@
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from conftest import RICH, SMALL
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nerwin.batches import Batches
+from nerwin.batches import NEIGHBOURS, Batches, shuffled
 from nerwin.config import load_config
 from nerwin.text.tokens import runs
 from nerwin.text.vocabulary import PADDING, UNKNOWN
@@ -22,6 +25,30 @@ def all_batches(run, loss="softmax", **training):
     options = replace(run.config.training, **training)
     batches = Batches(model, run.splits["train"], options)
     return batches, list(batches.epoch(np.random.default_rng(0)))
+
+
+def tokens_in_order(gold):
+    sentences = shuffled(np.arange(len(gold.starts) - 1), np.random.default_rng(0))
+    return runs(gold.starts, sentences)[0]
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, unique=True), st.integers(0, 2**32))
+def test_shuffled_keeps_neighbours_together(sentences, seed):
+    rng = np.random.default_rng(seed)
+    found = shuffled(np.array(sentences), rng).tolist()
+    assert sorted(found) == sorted(sentences)
+    follows = dict(pairwise(sentences))
+    stretches = 1 + sum(follows.get(a) != b for a, b in pairwise(found))
+    assert stretches <= 1 + (len(sentences) + NEIGHBOURS - 2) // NEIGHBOURS
+
+
+def test_shuffled_brings_every_sentence_to_every_place_and_beside_others():
+    rng = np.random.default_rng(0)
+    orders = np.array([shuffled(np.arange(9), rng) for _ in range(2000)])
+    assert all(set(column.tolist()) == set(range(9)) for column in orders.T)
+    for a in range(8):  # three of four times as a block's neighbours, and sometimes by chance
+        beside = ((orders[:, :-1] == a) & (orders[:, 1:] == a + 1)).any(axis=1).mean()
+        assert 0.75 < beside < 0.95
 
 
 @pytest.mark.parametrize("loss", ["softmax", "crf"])
@@ -41,7 +68,7 @@ def test_a_batch_is_of_so_many_windows_in_sentences_that_are_shuffled(run):
     assert set(sizes[:-1]) == {64}
     assert sum(sizes) == len(batches)
     train = run.splits["train"]
-    in_order, _ = runs(train.starts, np.random.default_rng(0).permutation(len(train.starts) - 1))
+    in_order = tokens_in_order(train)
     labels = np.concatenate([batch.labels for batch in made])
     np.testing.assert_array_equal(labels, batches.labels[in_order])
 
@@ -78,8 +105,7 @@ def test_document_dropout_shows_some_words_only_their_sentence(run):
     batches, _ = all_batches(run, document_dropout=0.5)
     alone = run.model.dense(train.words, train.starts, train.alone().documents)[:]
     whole = run.model.dense(train.words, train.starts, train.documents)[:]
-    sentences = np.random.default_rng(0).permutation(len(train.starts) - 1)
-    order, _ = runs(train.starts, sentences)
+    order = tokens_in_order(train)
     batch = next(batches.epoch(np.random.default_rng(0)))
     mine = order[: len(batch.labels)]
     is_alone = (batch.inputs.dense == alone[mine]).all(axis=1)
