@@ -81,7 +81,9 @@ def test_train_tells_what_was_tuned(tmp_path: Path) -> None:
     metrics = json.loads((run / "metrics.json").read_text())
     before, after = (100 * metrics[key]["f1"] for key in ("dev_as_trained", "dev"))
     assert f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds LOC " in result.output
-    assert "weight of transitions 0" in result.output
+    manifest = json.loads((run / "manifest.json").read_text())
+    weight = manifest["checkpoints"][manifest["best"]]["decision"]["transitions"]
+    assert f"weight of transitions {weight:g}" in result.output
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks that go with the process")
