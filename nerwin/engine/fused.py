@@ -32,13 +32,15 @@ def window_network(
     np.tanh(H, out=H)
     loops.halve_above(H)  # σ(z) = (tanh(z/2) + 1) / 2
     S = H @ U
-    each = loops.logistic_losses(S, Y, np.log1p(np.exp(-abs(S))))
+    losses = np.log1p(np.exp(-abs(S)))
+    loops.logistic_losses(S, Y, losses)
     made: list[tuple[Array, tuple[Array, Array, Array]]] = []
 
     def errors(dJ: Array) -> tuple[Array, Array, Array]:
         """dS, and what it makes of the layer below: db, and dA as in ``window_affine``."""
         if not made or made[0][0] is not dJ:
-            dS = loops.logistic_slopes(np.tanh(S * 0.5), Y, dJ / B)
+            dS = np.tanh(S * 0.5)
+            loops.logistic_slopes(dS, Y, dJ / B)
             made[:] = [(dJ, (dS, *loops.deltas(H, dS @ U.T, words, k)))]
         return made[0][1]
 
@@ -59,4 +61,4 @@ def window_network(
     def dU(dJ: Array) -> Array:
         return H.T @ errors(dJ)[0]
 
-    return np.asarray(each.sum() / B), (dV, dW, db, dU)
+    return np.asarray(losses.sum() / B), (dV, dW, db, dU)

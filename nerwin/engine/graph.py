@@ -84,7 +84,7 @@ def backward(root: Node) -> dict[Node, Gradient]:
     """
     if np.shape(root.value) != ():
         raise ValueError(f"backward starts at a scalar, not at shape {np.shape(root.value)}")
-    gradients: dict[Node, Gradient] = {root: np.ones((), root.value.dtype)}
+    gradients: dict[Node, Gradient] = {root: np.asarray(1, root.value.dtype)}
     for node in reversed(topological_order(root)):
         upstream = gradients[node]
         for source, local in zip(node.inputs, node.gradients, strict=True):

@@ -125,26 +125,24 @@ def halve_above(T: Array) -> None:
             t[j] = (t[j] + one) * half
 
 
-@njit([f[:, ::1](*[_read(f, 2)] * 3) for f in (float32, float64)], **_SETTINGS)
-def logistic_losses(S: Array, Y: Array, L: Array) -> Array:
-    """max(s, 0) − y s + l, all of (B, T), see ``ops.logistic_loss``."""
-    each = np.empty_like(S)
+@njit([void(_read(f, 2), _read(f, 2), f[:, ::1]) for f in (float32, float64)], **_SETTINGS)
+def logistic_losses(S: Array, Y: Array, L: Array) -> None:
+    """L ← max(s, 0) − y s + l, all of (B, T), in place, see ``ops.logistic_loss``."""
     zero = S.dtype.type(0)
     for i in range(S.shape[0]):
         for j in range(S.shape[1]):
-            each[i, j] = max(S[i, j], zero) - Y[i, j] * S[i, j] + L[i, j]
-    return each
+            L[i, j] = max(S[i, j], zero) - Y[i, j] * S[i, j] + L[i, j]
 
 
-@njit([f[:, ::1](_read(f, 2), _read(f, 2), f) for f in (float32, float64)], **_SETTINGS)
-def logistic_slopes(T: Array, Y: Array, share: float) -> Array:
-    """dS (B, T) = (p − y) share with p = (t + 1) / 2, see ``ops.logistic_loss``."""
-    dS = np.empty_like(T)
+@njit([void(f[:, ::1], _read(f, 2), f) for f in (float32, float64)], **_SETTINGS)
+def logistic_slopes(T: Array, Y: Array, share: float) -> None:
+    """T ← dS = (p − y) share with p = (t + 1) / 2, all of (B, T), in place, see
+    ``ops.logistic_loss``.
+    """
     one, half = T.dtype.type(1), T.dtype.type(0.5)
     for i in range(T.shape[0]):
         for j in range(T.shape[1]):
-            dS[i, j] = ((T[i, j] + one) * half - Y[i, j]) * share
-    return dS
+            T[i, j] = ((T[i, j] + one) * half - Y[i, j]) * share
 
 
 @njit(
