@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from nerwin.engine import kernels
 from nerwin.engine.optim import Adam
 from nerwin.gold import read_gold
 from nerwin.options import DataOptions
@@ -36,9 +37,12 @@ def problem(request: pytest.FixtureRequest):
     return lecture(gold, vectors, (30,), np.dtype(request.param).type)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_training_is_that_of_pytorch(problem, optimizer: str) -> None:
-    found = agreement(problem, optimizer, STEPS)
+def test_training_is_that_of_pytorch(problem, optimizer: str, compiled: bool) -> None:
+    if compiled and not kernels.compiled():
+        pytest.skip("Numba is not installed")
+    found = agreement(problem, optimizer, STEPS, compiled=compiled)
     tolerance = TOLERANCES[str(problem.Y.dtype)]
     assert found.losses < tolerance
     assert found.parameters < tolerance
