@@ -20,7 +20,7 @@ from nerwin.text.vocabulary import PADDING, UNKNOWN
 NEIGHBOURS = 4  # sentences that stay together: they share words, which a step then has fewer of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
     """B windows with their right labels (B,).
 

@@ -24,7 +24,7 @@ from nerwin.text.vocabulary import PADDING
 Parameters = dict[str, Array]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Inputs:
     """What is known of a batch of B words.
 

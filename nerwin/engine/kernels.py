@@ -40,7 +40,8 @@ def numbered(items: Indices, place: Indices) -> tuple[Indices, Indices]:
     items  of any shape, which is that of their places
     place  (n,) of no content, for all numbers below n: where places are noted meanwhile
     """
-    in_order = np.sort(items, axis=None)
+    in_order = items.flatten()
+    in_order.sort()
     if loops := compiled():
         different, places = loops.numbered(in_order, items.ravel(), place)
         return different, places.reshape(items.shape)

@@ -47,14 +47,13 @@ class Optimizer(ABC):
         arrays = self._arrays(name, parameter)
         loop = self._loop(parameter.dtype)
         if loop and parameter.flags.c_contiguous and parameter.dtype == gradient.dtype:
-            if isinstance(gradient, RowGrad):
-                rows, g = gradient.rows, gradient.values
-            else:
+            if not isinstance(gradient, RowGrad):
                 rows, g = _all_rows(len(parameter)), gradient
+            else:
+                rows, g = np.ascontiguousarray(gradient.rows, np.int64), gradient.values
             if self.l2:
                 g = self._decayed(g, parameter[rows])
-            flat = map(_flat_rows, (np.ascontiguousarray(g), *arrays))
-            loop(np.ascontiguousarray(rows, np.int64), rate, *flat)
+            loop(rows, rate, *map(_flat_rows, (np.ascontiguousarray(g), *arrays)))
         elif isinstance(gradient, RowGrad):
             touched = [array.take(gradient.rows, axis=0) for array in arrays]
             self._step(self._decayed(gradient.values, touched[0]), rate, *touched)
@@ -191,7 +190,7 @@ class Adam(Optimizer):
 
 @cache
 def _all_rows(n: int) -> Indices:
-    return np.arange(n)
+    return np.arange(n, dtype=np.int64)
 
 
 def _flat_rows(array: Array) -> Array:
