@@ -19,6 +19,8 @@ from nerwin.text.vocabulary import PADDING, UNKNOWN
 
 NEIGHBOURS = 4  # sentences that stay together: they share words, which a step then has fewer of
 
+_LOOKED_UP = 1 << 11  # tokens at once, or a batch's if it has more
+
 
 @dataclass(slots=True)
 class Batch:
@@ -89,29 +91,40 @@ class Batches:
         size = self._options.batch_size
         sentences = shuffled(self._sentences, rng)
         if not self._whole:
-            order, _ = runs(self._starts, sentences)
-            for i in range(0, len(order), size):
-                yield self._batch(order[i : i + size], None, rng)
+            tokens, _ = runs(self._starts, sentences)
+            at_once = size * -(-_LOOKED_UP // size)
+            for i in range(0, len(tokens), at_once):
+                yield from self._cut(tokens[i : i + at_once], size, None, rng)
             return
         batch_of = np.cumsum(np.diff(self._starts)[sentences]) // size
         for chosen in np.split(sentences, np.flatnonzero(np.diff(batch_of)) + 1):
             tokens, starts = runs(self._starts, chosen)
-            yield self._batch(tokens, starts, rng)
+            yield from self._cut(tokens, len(tokens), starts, rng)
 
-    def _batch(self, tokens: Indices, starts: Indices | None, rng: np.random.Generator) -> Batch:
+    def _cut(
+        self, tokens: Indices, size: int, starts: Indices | None, rng: np.random.Generator
+    ) -> Iterator[Batch]:
+        """Batches of so many windows of some tokens; they are looked up for all at once."""
+        windows, labels, dense = self.windows[tokens], self.labels[tokens], self.dense[tokens]
+        for i in range(0, len(tokens), size):
+            own = slice(i, i + size)
+            inputs = self._inputs(tokens[own], windows[own], dense[own], rng)
+            Y = None if self._Y is None else self._Y[tokens[own]]
+            yield Batch(inputs, labels[own], starts, Y)
+
+    def _inputs(
+        self, tokens: Indices, windows: Indices, dense: Array, rng: np.random.Generator
+    ) -> Inputs:
         options = self._options
-        words, windows = numbered(self.windows[tokens], self._place)
+        words, windows = numbered(windows, self._place)
         rows = self.windows.rows.take(words, axis=0)
         if options.word_dropout:
             hidden = rng.random(len(rows), np.float32) < options.word_dropout
             rows[hidden & (rows[:, 0] != PADDING), 0] = UNKNOWN
-        dense = self.dense[tokens]
         if options.document_dropout and self.dense.width:
             alone = rng.random(len(tokens), np.float32) < options.document_dropout
             dense[alone] = self.alone[tokens[alone]]
-        Y = None if self._Y is None else self._Y[tokens]
-        inputs = Inputs(rows, windows, dense, self.windows.bags)
-        return Batch(inputs, self.labels[tokens], starts, Y)
+        return Inputs(rows, windows, dense, self.windows.bags)
 
 
 def shuffled(sentences: Indices, rng: np.random.Generator) -> Indices:
