@@ -128,8 +128,8 @@ class Batches:
 
 
 def shuffled(sentences: Indices, rng: np.random.Generator) -> Indices:
-    """Some sentences in random order, but for ``NEIGHBOURS`` at a time, which stay together; they
-    are others each time.
+    """Some sentences in random order, ``NEIGHBOURS`` that follow one another at a time; which ones
+    are together differs from call to call.
     """
     together = (np.arange(len(sentences)) + rng.integers(NEIGHBOURS)) // NEIGHBOURS
     place = rng.permutation(together[-1] + 1)
