@@ -62,15 +62,21 @@ def test_an_epoch_has_every_window_once(run, loss):
     assert Counter(labels.tolist()) == Counter(batches.labels.tolist())
 
 
-def test_a_batch_is_of_so_many_windows_in_sentences_that_are_shuffled(run):
-    batches, made = all_batches(run, batch_size=64, word_dropout=0.0, document_dropout=0.0)
+@pytest.mark.parametrize("size", [1, 64, 100, 2048, 2100, 10_000])
+def test_a_batch_is_of_so_many_windows_in_sentences_that_are_shuffled(run, size):
+    batches, made = all_batches(run, batch_size=size, word_dropout=0.0, document_dropout=0.0)
     sizes = [len(batch.labels) for batch in made]
-    assert set(sizes[:-1]) == {64}
-    assert sum(sizes) == len(batches)
+    assert set(sizes[:-1]) <= {size}
+    assert 0 < sizes[-1] <= size
+    assert sum(sizes) == len(batches) > 2048  # more than are looked up at once
     train = run.splits["train"]
     in_order = tokens_in_order(train)
     labels = np.concatenate([batch.labels for batch in made])
     np.testing.assert_array_equal(labels, batches.labels[in_order])
+    seen = np.concatenate([batch.inputs.rows[batch.inputs.windows] for batch in made])
+    np.testing.assert_array_equal(seen, batches.windows.rows[batches.windows[in_order]])
+    dense = np.concatenate([batch.inputs.dense for batch in made])
+    np.testing.assert_array_equal(dense, batches.dense[in_order])
 
 
 def test_batches_for_a_crf_are_whole_sentences_of_about_the_size(run):

@@ -83,7 +83,7 @@ def test_train_tells_what_was_tuned(tmp_path: Path) -> None:
     assert f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds LOC " in result.output
     manifest = json.loads((run / "manifest.json").read_text())
     weight = manifest["checkpoints"][manifest["best"]]["decision"]["transitions"]
-    assert f"weight of transitions {weight:g}" in result.output
+    assert f"weight of transitions {weight:g}\n" in result.output
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no locks that go with the process")
