@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,7 @@ class Model:
         """The same without what was tuned on dev."""
         return replace(self, decision=Decision(), calibration=Calibration())
 
-    @cached_property
+    @property
     def labels(self) -> Labels:
         """What the scorers stand for."""
         return Labels(self.types, self.options.tags)

@@ -47,10 +47,11 @@ class Optimizer(ABC):
         arrays = self._arrays(name, parameter)
         loop = self._loop(parameter.dtype)
         if loop and parameter.flags.c_contiguous and parameter.dtype == gradient.dtype:
-            if not isinstance(gradient, RowGrad):
-                rows, g = _all_rows(len(parameter)), gradient
+            if isinstance(gradient, RowGrad):
+                rows: Indices = np.ascontiguousarray(gradient.rows, np.int64)
+                g = gradient.values
             else:
-                rows, g = np.ascontiguousarray(gradient.rows, np.int64), gradient.values
+                rows, g = _all_rows(len(parameter)), gradient
             if self.l2:
                 g = self._decayed(g, parameter[rows])
             loop(rows, rate, *map(_flat_rows, (np.ascontiguousarray(g), *arrays)))
