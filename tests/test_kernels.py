@@ -36,6 +36,15 @@ def test_the_loops_compile() -> None:
     assert kernels.compiled()
 
 
+@numba
+def test_no_loop_returns_an_array() -> None:
+    """To return one, Numba runs Python within the call, where a Ctrl-C becomes a SystemError."""
+    loops = [value for value in vars(kernels.compiled()).values() if hasattr(value, "overloads")]
+    assert len(loops) > 5
+    returned = {str(s.return_type) for loop in loops for s in loop.nopython_signatures}
+    assert returned <= {"none", "int64"}
+
+
 def in_numpy(work: Callable[[], np.ndarray]) -> np.ndarray:
     with patch.object(kernels, "compiled", return_value=None):
         return work()

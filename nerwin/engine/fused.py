@@ -28,7 +28,8 @@ def window_network(
     P, (k, n), m, B = words.shape[1], V.shape, len(b), len(words)
     by_place = W.reshape(P, n, m)
     words, Y = np.ascontiguousarray(words, np.int64), np.ascontiguousarray(Y, V.dtype)
-    H = loops.half_sums(V @ by_place, words, b)
+    H = np.empty((B, m), V.dtype)
+    loops.half_sums(V @ by_place, words, b, H)
     np.tanh(H, out=H)
     loops.halve_above(H)  # σ(z) = (tanh(z/2) + 1) / 2
     S = H @ U
@@ -41,7 +42,9 @@ def window_network(
         if not made or made[0][0] is not dJ:
             dS = np.tanh(S * 0.5)
             loops.logistic_slopes(dS, Y, dJ / B)
-            made[:] = [(dJ, (dS, *loops.deltas(H, dS @ U.T, words, k)))]
+            db, dA = np.zeros(m, V.dtype), np.zeros((P, k, m), V.dtype)
+            loops.deltas(H, dS @ U.T, words, db, dA)
+            made[:] = [(dJ, (dS, db, dA))]
         return made[0][1]
 
     def dV(dJ: Array) -> Array:

@@ -43,8 +43,9 @@ def numbered(items: Indices, place: Indices) -> tuple[Indices, Indices]:
     in_order = items.flatten()
     in_order.sort()
     if loops := compiled():
-        different, places = loops.numbered(in_order, items.ravel(), place)
-        return different, places.reshape(items.shape)
+        different, places = np.empty_like(in_order), np.empty(items.shape, np.int64)
+        k = loops.numbered(in_order, items.ravel(), place, different, places.ravel())
+        return different[:k], places
     changes = np.ones(len(in_order), bool)
     np.not_equal(in_order[1:], in_order[:-1], out=changes[1:])
     different = in_order[changes]
@@ -58,7 +59,9 @@ def sum_over_places(A: Array, words: Indices) -> Array:
     A (P, k, m), words (B, P)
     """
     if loops := compiled():
-        return loops.sum_over_places(_in_order(A), _in_order(words, np.int64))
+        Z = np.empty((len(words), A.shape[2]), A.dtype)
+        loops.sum_over_places(_in_order(A), _in_order(words, np.int64), Z)
+        return Z
     Z = A[0].take(words[:, 0], axis=0)
     for p in range(1, len(A)):
         Z += A[p].take(words[:, p], axis=0)
@@ -72,7 +75,9 @@ def sum_by_place(dZ: Array, words: Indices, k: int) -> Array:
     """
     P = words.shape[1]
     if loops := compiled():
-        return loops.sum_by_place(_in_order(dZ), _in_order(words, np.int64), k)
+        dA = np.zeros((P, k, dZ.shape[1]), dZ.dtype)
+        loops.sum_by_place(_in_order(dZ), _in_order(words, np.int64), dA)
+        return dA
     cells = (words + k * np.arange(P)).ravel()
     starts = np.arange(0, len(cells) + 1, P)
     return sum_by_row(cells, dZ, P * k, starts).reshape(P, k, -1)
@@ -89,11 +94,12 @@ def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices | None
     """
     starts = np.arange(len(values) + 1) if starts is None else starts
     if loops := compiled():
+        summed = np.zeros((n_rows, values.shape[1]), values.dtype)
         rows, starts = _in_order(rows, np.int64), _in_order(starts, np.int64)
-        return loops.sum_by_row(rows, _in_order(values), n_rows, starts)
+        loops.sum_by_row(rows, _in_order(values), starts, summed)
+        return summed
     from scipy import sparse  # only training needs it, and it takes a tenth of a second
 
     ones = np.ones(len(rows), dtype=values.dtype)
     collect = sparse.csc_array((ones, rows, starts), shape=(n_rows, len(values)))
-    summed: Array = collect @ values
-    return summed
+    return collect @ values

@@ -4,6 +4,9 @@ So nothing is reordered or contracted to gain speed (no ``fastmath``), and nothi
 All is compiled when this is imported, or comes from where Numba keeps it on disk: if that fails,
 the import does, and nothing later. Arrays are in C order, indices int64; as an unsigned number,
 an index is not asked whether it counts from the end.
+
+None returns an array; they fill arrays that are given. To return one, Numba runs a little Python in
+the middle of the call, and there a Ctrl-C would end as a SystemError.
 """
 
 from __future__ import annotations
@@ -23,34 +26,33 @@ def _read(number: Any, dimensions: int) -> Any:
 
 
 @njit(
-    [
-        types.Tuple((i[::1], int64[::1]))(_read(i, 1), _read(i, 1), int64[::1])
-        for i in (int32, int64)
-    ],
+    [int64(_read(i, 1), _read(i, 1), int64[::1], i[::1], int64[::1]) for i in (int32, int64)],
     **_SETTINGS,
 )
-def numbered(in_order: Indices, items: Indices, place: Indices) -> tuple[Indices, Indices]:
-    """See ``kernels.numbered``; the items are in one row, and once more sorted."""
-    different, k = np.empty_like(in_order), 0
+def numbered(
+    in_order: Indices, items: Indices, place: Indices, different: Indices, places: Indices
+) -> int:
+    """See ``kernels.numbered``; the items are in one row, and once more sorted. How many there are
+    of ``different``, which has room for all.
+    """
+    k = 0
     for i in range(len(in_order)):
         if i == 0 or in_order[i] != in_order[i - 1]:
             different[k] = in_order[i]
             place[in_order[i]] = k
             k += 1
-    places = np.empty(len(items), np.int64)
     for i in range(len(items)):
         places[i] = place[items[i]]
-    return different[:k], places
+    return k
 
 
 @njit(
-    [f[:, ::1](_read(f, 3), _read(int64, 2)) for f in (float32, float64)],
+    [void(_read(f, 3), _read(int64, 2), f[:, ::1]) for f in (float32, float64)],
     **_SETTINGS,
 )
-def sum_over_places(A: Array, words: Indices) -> Array:
+def sum_over_places(A: Array, words: Indices, Z: Array) -> None:
     """See ``kernels.sum_over_places``."""
     P, _, m = A.shape
-    Z = np.empty((len(words), m), A.dtype)
     for i in range(len(words)):
         z, first = Z[i], A[0, words[i, 0]]  # so it is faster than by Z[i, j]
         for j in range(m):
@@ -63,56 +65,51 @@ def sum_over_places(A: Array, words: Indices) -> Array:
             last = A[P - 1, words[i, P - 1]]
             for j in range(m):
                 z[j] += last[j]
-    return Z
 
 
 @njit(
-    [f[:, :, ::1](_read(f, 2), _read(int64, 2), int64) for f in (float32, float64)],
+    [void(_read(f, 2), _read(int64, 2), f[:, :, ::1]) for f in (float32, float64)],
     **_SETTINGS,
 )
-def sum_by_place(dZ: Array, words: Indices, k: int) -> Array:
-    """See ``kernels.sum_by_place``."""
+def sum_by_place(dZ: Array, words: Indices, dA: Array) -> None:
+    """See ``kernels.sum_by_place``; dA is zero."""
     P, m = words.shape[1], dZ.shape[1]
-    dA = np.zeros((P, k, m), dZ.dtype)
     for i in range(len(words)):
         z = dZ[i]
         for p in range(P):
             total = dA[p, words[i, p]]
             for j in range(m):
                 total[j] += z[j]
-    return dA
 
 
 @njit(
-    [f[:, ::1](_read(int64, 1), _read(f, 2), int64, _read(int64, 1)) for f in (float32, float64)],
+    [void(_read(int64, 1), _read(f, 2), _read(int64, 1), f[:, ::1]) for f in (float32, float64)],
     **_SETTINGS,
 )
-def sum_by_row(rows: Indices, values: Array, n_rows: int, starts: Indices) -> Array:
-    """See ``kernels.sum_by_row``."""
+def sum_by_row(rows: Indices, values: Array, starts: Indices, summed: Array) -> None:
+    """See ``kernels.sum_by_row``; ``summed`` is zero."""
     D = values.shape[1]
-    summed = np.zeros((n_rows, D), values.dtype)
     for i in range(len(values)):
         for r in rows[starts[i] : starts[i + 1]]:
             for j in range(D):
                 summed[r, j] += values[i, j]
-    return summed
 
 
 # --- for ``fused`` ----------------------------------------------------------------------------
 
 
 @njit(
-    [f[:, ::1](_read(f, 3), _read(int64, 2), _read(f, 1)) for f in (float32, float64)],
+    [void(_read(f, 3), _read(int64, 2), _read(f, 1), f[:, ::1]) for f in (float32, float64)],
     **_SETTINGS,
 )
-def half_sums(A: Array, words: Indices, b: Array) -> Array:
-    """Z / 2, where Z is ``kernels.sum_over_places`` and b (m,): (B, m)."""
-    Z, half = sum_over_places(A, words), A.dtype.type(0.5)
+def half_sums(A: Array, words: Indices, b: Array, Z: Array) -> None:
+    """Z (B, m) ← half of ``kernels.sum_over_places`` and b (m,)."""
+    sum_over_places(A, words, Z)
+    half = A.dtype.type(0.5)
     for i in range(len(Z)):
         z = Z[i]
         for j in range(len(z)):
             z[j] = (z[j] + b[j]) * half
-    return Z
 
 
 @njit([void(f[:, ::1]) for f in (float32, float64)], **_SETTINGS)
@@ -147,17 +144,16 @@ def logistic_slopes(T: Array, Y: Array, share: float) -> None:
 
 @njit(
     [
-        types.Tuple((f[::1], f[:, :, ::1]))(_read(f, 2), _read(f, 2), _read(int64, 2), int64)
+        void(_read(f, 2), _read(f, 2), _read(int64, 2), f[::1], f[:, :, ::1])
         for f in (float32, float64)
     ],
     **_SETTINGS,
 )
-def deltas(H: Array, dH: Array, words: Indices, k: int) -> tuple[Array, Array]:
-    """db (m,), the sum of dZ = (1 − h) h dH (B, m) over the batch, and dA (P, k, m), the sums of
-    dZ by place, see ``kernels.sum_by_place``.
+def deltas(H: Array, dH: Array, words: Indices, db: Array, dA: Array) -> None:
+    """To db (m,) is added the sum of dZ = (1 − h) h dH (B, m) over the batch, and to dA (P, k, m)
+    those of dZ by place, see ``kernels.sum_by_place``; both are zero.
     """
-    P, m = words.shape[1], H.shape[1]
-    db, dA, one = np.zeros(m, H.dtype), np.zeros((P, k, m), H.dtype), H.dtype.type(1)
+    P, m, one = words.shape[1], H.shape[1], H.dtype.type(1)
     z = np.empty(m, H.dtype)
     for i in range(len(H)):
         h, d = H[i], dH[i]
@@ -169,7 +165,6 @@ def deltas(H: Array, dH: Array, words: Indices, k: int) -> tuple[Array, Array]:
             total = dA[p, words[i, p]]
             for j in range(m):
                 total[j] += z[j]
-    return db, dA
 
 
 # --- for ``optim`` ----------------------------------------------------------------------------
