@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 import unicodedata
 from itertools import accumulate, chain, pairwise
@@ -67,9 +68,25 @@ def test_sentences_leave_out_only_space_and_hold_whole_tokens(text: str) -> None
     st.text(st.characters(categories=["L", "Nd", "Mn", "Mc"]), max_size=20),
 )
 def test_letters_digits_and_marks_of_most_scripts_make_one_word(first: str, rest: str) -> None:
-    names = " ".join(unicodedata.name(c, "") for c in first + rest)
-    assume(not re.search("CJK|HIRAGANA|KATAKANA|IDEOGRAPHIC|HENTAIGANA|VERTICAL KANA", names))
+    assume(not any(map(is_written_without_spaces, first + rest)))
     assert words(f"«{first}{rest}»") == ["«", first + rest, "»"]
+
+
+def test_no_letter_digit_or_mark_of_them_is_forgotten() -> None:
+    marks = [c for c in map(chr, range(sys.maxunicode + 1)) if is_of_words(c)]
+    assert len(marks) > 30_000
+    assert [c for c in marks if words(f"«A{c}»") != ["«", f"A{c}", "»"]] == []
+
+
+def is_of_words(c: str) -> bool:
+    category = unicodedata.category(c)
+    of_words = category[0] == "L" or category in {"Nd", "Mn", "Mc"}
+    return of_words and not is_written_without_spaces(c)
+
+
+def is_written_without_spaces(c: str) -> bool:
+    scripts = "CJK|HIRAGANA|KATAKANA|IDEOGRAPHIC|HENTAIGANA|VERTICAL KANA"
+    return bool(re.search(scripts, unicodedata.name(c, "")))
 
 
 @pytest.mark.parametrize(

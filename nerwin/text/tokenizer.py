@@ -62,11 +62,12 @@ _KATAKANA = r"\u30a0-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 # A word's character is one of any script's letters, digits and marks: none of these.
 _PUNCTUATION = (
     r"\s\x00-/:-@\[-^`{-\xa9\xab\xac\xae-\xb1\xb4\xb6-\xb8\xbb\xbf\xd7\xf7\u2000-\u200b"
-    r"\u200e-\u205f\u2061-\u206f\u20a0-\u20cf\u2122\u2190-\u2bff\u2e00-\u2e7f\u3000-\u303f\u30fb"
-    r"\ufe10-\ufe6f\ufeff\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\uffe0-\uffef"
+    r"\u200e-\u205f\u2061-\u206f\u20a0-\u20cf\u2122\u2190-\u2bff\u2e00-\u2e2e\u2e30-\u2e7f"
+    r"\u3000-\u302d\u3030-\u303b\u303d-\u303f\u30fb\ufe10-\ufe1f\ufe30-\ufe6f\ufeff"
+    r"\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65\uffe0-\uffef"
     r"\U0001f000-\U0001faff\u037e\u0387\u055a-\u055f\u0589\u05be\u05c0\u05c3\u05f3\u05f4\u060c\u060d"
     r"\u061b\u061d-\u061f\u066a-\u066d\u06d4\u0964\u0965\u0970\u0e4f\u0e5a\u0e5b\u104a\u104b"
-    r"\u1361-\u1368\u17d4-\u17da" + _HAN + _HIRAGANA + _KATAKANA
+    r"\u1361-\u1368\u17d4-\u17d6\u17d8-\u17da" + _HAN + _HIRAGANA + _KATAKANA
 )
 _WORD = f"[^{_PUNCTUATION}]"
 _BETWEEN = r"\s\x00-\x1f\x7f-\x9f" + _ZERO_WIDTH + _INSIDE
