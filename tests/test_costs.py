@@ -5,6 +5,7 @@ Every guard has a mutant beside it, which does what the guard is against, to sho
 
 from __future__ import annotations
 
+import gc
 import sys
 import tracemalloc
 from collections import Counter
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from nerwin import cli, records
 from nerwin.batches import Batch
 from nerwin.classifier import Inputs
 from nerwin.cli import main
@@ -306,3 +308,48 @@ def test_a_call_for_each_token_would_be_noticed(
     monkeypatch.setattr(Tokens, "of", one_by_one)
     assert calls_per_token(trained, texts, TOKENIZED) > 1.5
     assert calls_per_token(trained, texts, RAW) > 8
+
+
+# --- the garbage collector: it has nothing to do ------------------------------------------------
+
+
+def collected(run: Path, path: Path) -> tuple[int, int]:
+    """How often ``nerwin predict`` makes Python look for cycles of garbage, and how many objects
+    are then in some.
+    """
+    command = ["predict", str(run), str(path), *TOKENIZED]
+    begun: list[str] = []
+    CliRunner().invoke(main, command, catch_exceptions=False)  # imports what it needs
+    gc.collect()
+    before = gc.get_threshold()
+    gc.callbacks.append(lambda phase, _: begun.append(phase))
+    try:
+        CliRunner().invoke(main, command, catch_exceptions=False)
+    finally:
+        gc.callbacks.pop()
+        gc.set_threshold(*before)
+    return begun.count("start"), gc.collect()
+
+
+def test_sentences_leave_no_garbage_to_be_looked_for(trained: Path, texts) -> None:
+    once, twice, _ = texts
+    assert collected(trained, once) == collected(trained, twice)
+    assert collected(trained, twice)[0] == 0
+
+
+def test_a_collection_would_be_noticed(trained: Path, texts, monkeypatch) -> None:
+    monkeypatch.setattr(cli, "_UNCOLLECTED", 700)
+    assert collected(trained, texts[1])[0] > 1
+
+
+def test_a_cycle_in_each_sentence_would_be_noticed(trained: Path, texts, monkeypatch) -> None:
+    plain = records._tokenized_record
+
+    def in_a_cycle(line):
+        cycle = []
+        cycle.append(cycle)
+        return plain(line)
+
+    monkeypatch.setattr(records, "_tokenized_record", in_a_cycle)
+    once, twice, _ = texts
+    assert collected(trained, once)[1] + 100 < collected(trained, twice)[1]

@@ -7,6 +7,7 @@ answers at once.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import io
 import os
@@ -21,6 +22,7 @@ from nerwin.cli.console import INTERRUPTED
 from nerwin.errors import ConfigError, NerwinError
 
 _CLOSED_PIPE = 141  # what shells give for it
+_UNCOLLECTED = 100_000  # objects that are new before cycles of garbage are looked for
 
 _COMMANDS = {
     "train": "Train a model, by default on the demo data.",
@@ -56,6 +58,8 @@ class _Commands(click.Group):
         # What ends a command in good order should do so for `kill` too.
         with contextlib.suppress(ValueError):  # not in the main thread: not ours to set
             signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Sentences come by the thousand, and none is in a cycle that had to be looked for.
+        gc.set_threshold(_UNCOLLECTED)
         try:
             return super().invoke(ctx)
         except NerwinError as error:
