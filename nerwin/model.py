@@ -137,11 +137,13 @@ class Model:
         starts: Indices,
         documents: Indices,
         answers: Array | None = None,
+        windows: Windows | None = None,
     ) -> Dense:
         """Dense inputs of all tokens; document i is sentences documents[i] … [i+1]−1.
 
         answers  (N, K) probabilities of each label, of a first pass over the tokens; None: those
                  of this model's own first pass, if it has one
+        windows  of the tokens, if they are made already
         """
         tokens = Tokens.of(tokens)
         N, words = len(tokens), tokens.numbers
@@ -152,7 +154,7 @@ class Model:
         same = same_words(words, case, starts, documents)
         features = DocumentFeatures(words, case, vectors, same, starts, documents)
         if self.first and answers is None:
-            windows = self.windows(tokens, starts)
+            windows = self.windows(tokens, starts) if windows is None else windows
             answers = self.answers(self.first, windows, Dense(N, features), starts)
         if answers is None:
             return Dense(N, features)
@@ -216,8 +218,9 @@ class Model:
         own  if these are training data, see ``windows``
         """
         tokens = Tokens.of(tokens)
-        dense = self.dense(tokens, starts, documents)
-        return self._scores(self.parameters, self.windows(tokens, starts, own), dense)
+        windows = self.windows(tokens, starts, own)
+        dense = self.dense(tokens, starts, documents, windows=windows if own is None else None)
+        return self._scores(self.parameters, windows, dense)
 
     def probabilities(
         self,
