@@ -81,32 +81,37 @@ def _elsewhere(values: Array, group: Indices, asked: Indices, own: Indices) -> A
     whether there is one, and the mean and the maximum of their values; zero if there is none.
 
     values, group  (M, T) and (M,) of the records
-    asked, own     (N,) a group, or −1 for none; a record, or −1 for none
+    asked          (N,) groups, which may have no record
+    own            (N,) a record of that group, or −1 for none
     """
     N, T = len(asked), values.shape[1]
     told = np.zeros((N, 1 + 2 * T), np.float32)
-    if not len(group):
-        return told
-    order = np.argsort(group, kind="stable")
-    present, begins = np.unique(group[order], return_index=True)
-    counts = np.diff(np.append(begins, len(group)))
-    values_in_order = values[order]
-    sums = np.add.reduceat(values_in_order, begins)
-    highest = np.maximum.reduceat(values_in_order, begins)
-    # Whoever holds the maximum alone is told the second highest.
-    is_highest = values_in_order == np.repeat(highest, counts, axis=0)
-    holders = np.add.reduceat(is_highest.astype(np.int32), begins)
-    second = np.maximum.reduceat(np.where(is_highest, 0, values_in_order), begins)
-
-    place = np.minimum(np.searchsorted(present, asked), len(present) - 1)
-    has_own = own >= 0
-    others = np.where(present[place] == asked, counts[place] - has_own, 0)
+    counts = np.bincount(group, minlength=asked.max(initial=-1) + 1)
+    others = counts[asked] - (own >= 0)
     some = np.flatnonzero(others > 0)
-    place, has_own = place[some], has_own[some, None]
-    mine = np.where(has_own, values[own[some]], 0)
+    if not len(some):
+        return told
+    wanted = np.zeros(len(counts), bool)
+    wanted[asked[some]] = True
+    number = np.cumsum(wanted) - 1  # of a group that is wanted
+    records = np.flatnonzero(wanted[group])
+    records = records[np.argsort(number[group[records]], kind="stable")]
+    counts = counts[wanted]
+    begins = np.cumsum(counts) - counts
+    in_order = values[records]
+    sums = np.add.reduceat(in_order, begins)
+    highest = np.maximum.reduceat(in_order, begins)
+    # Whoever holds the maximum alone is told the second highest.
+    is_highest = in_order == np.repeat(highest, counts, axis=0)
+    holders = np.add.reduceat(is_highest.astype(np.int32), begins)
+    second = np.maximum.reduceat(np.where(is_highest, 0, in_order), begins)
+
+    place, mine = number[asked[some]], own[some]
+    has_own = mine[:, None] >= 0
+    of_own = np.where(has_own, values[mine], 0)
     told[some, 0] = 1
-    told[some, 1 : 1 + T] = (sums[place] - mine) / others[some, None]
-    alone = has_own & (mine == highest[place]) & (holders[place] == 1)
+    told[some, 1 : 1 + T] = (sums[place] - of_own) / others[some, None]
+    alone = has_own & (of_own == highest[place]) & (holders[place] == 1)
     told[some, 1 + T :] = np.where(alone, second[place], highest[place])
     return told
 
@@ -119,34 +124,41 @@ def _same_entities(spans: Spans, of_entity: Array, same: Indices, sentence: Indi
     told = np.zeros((N, 4 + 1 + 2 * of_entity.shape[1]), np.float32)
     lengths = spans.end - spans.start
     free = np.ones(N, bool)
-    runs = _runs(same, sentence, int(min(_LONGEST, lengths.max(initial=0))))
-    for length in range(len(runs), 0, -1):
+    longest = int(min(_LONGEST, lengths.max(initial=0)))
+    runs = _runs(same, sentence, longest, same[spans.start[lengths > 1]])
+    for length in range(longest, 0, -1):
         run = runs[length - 1]
         these = np.flatnonzero(lengths == length)
         own = np.full(N, -1)
         own[spans.start[these]] = np.arange(len(these))
-        found = _elsewhere(of_entity[these], run[spans.start[these]], run, own)
-        first = np.flatnonzero(found[:, 0])
-        first = first[free[first] & free[first + length - 1]]
+        at = np.flatnonzero(run >= 0)
+        found = _elsewhere(of_entity[these], run[spans.start[these]], run[at], own[at])
+        kept = (found[:, 0] > 0) & free[at] & free[at + length - 1]
+        first, found = at[kept], found[kept]
         if len(first):  # of those that overlap, the first
-            first = first[np.append(True, np.diff(first) >= length)]
+            apart = np.append(True, np.diff(first) >= length)
+            first, found = first[apart], found[apart]
         for i in range(length):
             place = 3 if length == 1 else 0 if i == 0 else 2 if i == length - 1 else 1
             told[first + i, place] = 1
-            told[first + i, 4:] = found[first]
+            told[first + i, 4:] = found
             free[first + i] = False
     return told
 
 
-def _runs(same: Indices, sentence: Indices, longest: int) -> list[Indices]:
+def _runs(same: Indices, sentence: Indices, longest: int, begin: Indices) -> list[Indices]:
     """For each length, equal numbers for equal runs of words in one document, by their first
-    word; −1 where the sentence ends before.
+    word; −1 where the sentence ends before. Runs of several words begin with some words only.
     """
     runs = [same] if longest else []
+    begins = np.zeros(same.max(initial=-1) + 1, bool)
+    begins[begin] = True
+    first = np.flatnonzero(begins[same])
     for length in range(2, longest + 1):
-        run = np.full(len(same), -1)
-        first = np.flatnonzero(sentence[: 1 - length] == sentence[length - 1 :])
+        first = first[first + length <= len(same)]
+        first = first[sentence[first] == sentence[first + length - 1]]
         pairs = runs[-1][first] * (len(same) + 1) + same[first + length - 1]
+        run = np.full(len(same), -1)
         run[first] = np.unique(pairs, return_inverse=True)[1]
         runs.append(run)
     return runs
