@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, pairwise
@@ -17,6 +18,8 @@ from nerwin.records import Record
 from nerwin.text.tags import Spans
 from nerwin.text.tokenizer import offsets
 from nerwin.text.tokens import Tokens
+
+_turn = threading.Lock()  # models remember words, and the number of BLAS's threads is the process's
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,11 @@ class Block:
 def predict(
     model: Model | Ensemble, batches: Iterable[list[Record]], source: str = ""
 ) -> Iterator[Block]:
-    """Find the entities of many records, one batch at a time; a document is in one batch."""
+    """Find the entities of many records, one batch at a time; a document is in one batch. Several
+    threads may ask, one model or many; they take turns.
+    """
     for records in batches:
-        with one_thread():
+        with _turn, one_thread():
             block = predict_block(model, records, source)
         yield block
 

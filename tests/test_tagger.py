@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,25 @@ def test_one_by_one_and_in_a_pipe_it_finds_the_same(
             assert a.score == pytest.approx(b.score, abs=1e-5)
             assert a.text == text[a.start : a.end]
             assert a.type in tagger.types
+
+
+@pytest.mark.parametrize("kind", ["trained", "rich"])
+def test_threads_that_share_a_tagger_find_the_same(
+    kind: str, texts: list[str], request: pytest.FixtureRequest
+) -> None:
+    """A tagger remembers words from text to text, so threads must not be in there at once."""
+    texts = [f"{text} Word{i} Paris" for i, text in enumerate(texts * 2)]
+    folder = request.getfixturevalue(kind)
+    expected = list(map(nerwin.load(folder), texts))
+    shared = nerwin.load(folder)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(shared, texts))
+    finally:
+        sys.setswitchinterval(before)
+    assert found == expected
 
 
 def test_it_finds_what_predict_finds(trained: Path, texts: list[str]) -> None:
