@@ -58,7 +58,8 @@ class Dense:
     def __init__(self, tokens: int, *parts: DocumentFeatures | Array) -> None:
         self._none = np.zeros((tokens, 0), np.float32)
         self._parts = parts
-        self.width = self[:0].shape[1]
+        self._widths = [part[:0].shape[1] for part in parts]
+        self.width = sum(self._widths)
 
     def __getitem__(self, batch: Indices | slice) -> Array:
         if not self._parts:
@@ -67,8 +68,8 @@ class Dense:
 
     def add_product(self, Z: Array, batch: slice, W: Array) -> None:
         """Z += ``dense[batch] @ W``; what many tokens share is multiplied once."""
-        for part in self._parts:
-            own, W = np.split(W, [part[:0].shape[1]])
+        for part, width in zip(self._parts, self._widths, strict=True):
+            own, W = W[:width], W[width:]
             if isinstance(part, DocumentFeatures):
                 part.add_product(Z, batch, own)
             else:

@@ -141,6 +141,34 @@ def test_what_a_list_tells_parts_equal_words():
     assert rows[PADDING].tolist() == [PADDING, PADDING, PADDING, 7 + PADDING]
 
 
+ENTRIES = st.lists(st.sampled_from([("york",), ("new", "york"), ("x",), ("new",)]))
+
+
+@given(
+    st.lists(ENTRIES, min_size=1, max_size=40),
+    st.lists(st.sampled_from(["new", "york", "x", "y"])),
+    st.sampled_from([10, 1000, lexicon_module._MOST]),
+)
+def test_any_number_of_lists_parts_equal_words_as_they_do(entries, words, most):
+    """There may be so many that no integer holds what all of them tell of a word."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lexicon_module, "_MOST", most)
+        check_that_lists_part_equal_words(entries, words)
+
+
+def check_that_lists_part_equal_words(entries, words):
+    several = [EntityList(str(i), dict.fromkeys(one, 0)) for i, one in enumerate(entries)]
+    lexicon = Lexicon(Vocabulary.of(["york"]), lists={"lists": several})
+    starts = np.array([0, len(words)])
+    numbers, rows = lexicon.rows(Tokens.of(words), starts)
+    known = lexicon.gazetteers
+    matches = known.rows(known.numbers(words), starts)
+    np.testing.assert_array_equal(rows[numbers][:, 1:] - 7 * np.arange(len(entries)), matches)
+    told = [(word, *row) for word, row in zip(words, matches.tolist(), strict=True)]
+    assert len(set(told)) == len(set(numbers.tolist()))
+    assert len(set(zip(numbers.tolist(), told, strict=True))) == len(set(told))
+
+
 def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr(lexicon_module, "_CACHED", 10)
     lexicon = make_lexicon()

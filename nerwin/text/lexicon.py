@@ -16,6 +16,7 @@ from nerwin.text.tokens import Tokens, numbering
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
 _CACHED = 1 << 16  # distinct tokens remembered: a long stream must not grow the memory
+_MOST = 1 << 62  # so many can be told apart by an integer
 
 
 class Lexicon:
@@ -159,10 +160,15 @@ def _beside(
     nothing keeps its number, for all else there are new ones.
     """
     some = np.flatnonzero((found != no_match).any(axis=1))
-    new = numbers[some]
+    new, most = numbers[some], len(rows)  # all are below it
     for column in (found - no_match)[some].T:
-        new = np.unique(new * ROWS + column, return_inverse=True)[1]
-    first = some[np.unique(new, return_index=True)[1]]
+        if most > _MOST // ROWS:
+            new = np.unique(new, return_inverse=True)[1]
+            most = len(new)
+        new = new * ROWS + column
+        most *= ROWS
+    _, first, new = np.unique(new, return_index=True, return_inverse=True)
+    first = some[first]
     beside = np.tile(no_match, (len(rows), 1))
     beside[PADDING] = PADDING
     plain = np.concatenate((rows, beside), axis=1)
