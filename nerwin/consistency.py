@@ -45,27 +45,27 @@ def evidence(P: Array, labels: Labels, same: Indices, starts: Indices) -> Array:
         of_entity /= (spans.end - spans.start)[:, None]
     record = np.full(len(same), -1)
     record[inside] = np.arange(len(inside))
-    return np.concatenate(
-        (
-            P,
-            *(_shifted(types, sentence, step) for step in range(-_BESIDE, _BESIDE + 1) if step),
-            _elsewhere(types, same, same, each),
-            _elsewhere(of_entity[entity], same[inside], same, record),
-            _same_entities(spans, of_entity, same, sentence),
-        ),
-        axis=1,
-        dtype=np.float32,
-    )
+    T = types.shape[1]
+    widths = P.shape[1], 2 * _BESIDE * T, 1 + 2 * T, 1 + 2 * T, 4 + 1 + 2 * T
+    told = np.zeros((len(P), sum(widths)), np.float32)
+    itself, beside, word, holding, alike = np.split(told, np.cumsum(widths[:-1]), axis=1)
+    itself[:] = P
+    steps = [step for step in range(-_BESIDE, _BESIDE + 1) if step]
+    for step, columns in zip(steps, np.split(beside, len(steps), axis=1), strict=True):
+        _tell_shifted(columns, types, sentence, step)
+    _tell_elsewhere(word, types, same, same, each)
+    _tell_elsewhere(holding, of_entity[entity], same[inside], same, record)
+    _tell_same_entities(alike, spans, of_entity, same, sentence)
+    return told
 
 
-def _shifted(types: Array, sentence: Indices, step: int) -> Array:
-    """The row of the word so many steps away, zero past the sentence's ends."""
-    there = np.arange(len(types)) + step
-    within = (there >= 0) & (there < len(types))
-    there[~within] = 0
-    within &= sentence[there] == sentence
-    shifted: Array = types[there] * within[:, None]
-    return shifted
+def _tell_shifted(told: Array, types: Array, sentence: Indices, step: int) -> None:
+    """The row of the word so many steps away, zero past the sentence's ends: (N, T)."""
+    N = len(types)
+    here = slice(max(-step, 0), max(N - step, 0))
+    there = slice(max(step, 0), max(N + step, 0))
+    told[here] = types[there]
+    told[here][sentence[here] != sentence[there]] = 0
 
 
 def _inside(spans: Spans) -> Indices:
@@ -76,7 +76,9 @@ def _inside(spans: Spans) -> Indices:
     return inside
 
 
-def _elsewhere(values: Array, group: Indices, asked: Indices, own: Indices) -> Array:
+def _tell_elsewhere(
+    told: Array, values: Array, group: Indices, asked: Indices, own: Indices
+) -> None:
     """(N, 1 + 2T): of the records in the group that each of N asks for, its own record left out,
     whether there is one, and the mean and the maximum of their values; zero if there is none.
 
@@ -84,13 +86,12 @@ def _elsewhere(values: Array, group: Indices, asked: Indices, own: Indices) -> A
     asked          (N,) groups, which may have no record
     own            (N,) a record of that group, or −1 for none
     """
-    N, T = len(asked), values.shape[1]
-    told = np.zeros((N, 1 + 2 * T), np.float32)
+    T = values.shape[1]
     counts = np.bincount(group, minlength=asked.max(initial=-1) + 1)
     others = counts[asked] - (own >= 0)
     some = np.flatnonzero(others > 0)
     if not len(some):
-        return told
+        return
     wanted = np.zeros(len(counts), bool)
     wanted[asked[some]] = True
     number = np.cumsum(wanted) - 1  # of a group that is wanted
@@ -113,15 +114,15 @@ def _elsewhere(values: Array, group: Indices, asked: Indices, own: Indices) -> A
     told[some, 1 : 1 + T] = (sums[place] - of_own) / others[some, None]
     alone = has_own & (of_own == highest[place]) & (holders[place] == 1)
     told[some, 1 + T :] = np.where(alone, second[place], highest[place])
-    return told
 
 
-def _same_entities(spans: Spans, of_entity: Array, same: Indices, sentence: Indices) -> Array:
+def _tell_same_entities(
+    told: Array, spans: Spans, of_entity: Array, same: Indices, sentence: Indices
+) -> None:
     """(N, 4 + 1 + 2T): of entities elsewhere that are, word for word, what stands here; the
     longest counts.
     """
     N = len(same)
-    told = np.zeros((N, 4 + 1 + 2 * of_entity.shape[1]), np.float32)
     lengths = spans.end - spans.start
     free = np.ones(N, bool)
     longest = int(min(_LONGEST, lengths.max(initial=0)))
@@ -132,7 +133,8 @@ def _same_entities(spans: Spans, of_entity: Array, same: Indices, sentence: Indi
         own = np.full(N, -1)
         own[spans.start[these]] = np.arange(len(these))
         at = np.flatnonzero(run >= 0)
-        found = _elsewhere(of_entity[these], run[spans.start[these]], run[at], own[at])
+        found = np.zeros((len(at), told.shape[1] - 4), np.float32)
+        _tell_elsewhere(found, of_entity[these], run[spans.start[these]], run[at], own[at])
         kept = (found[:, 0] > 0) & free[at] & free[at + length - 1]
         first, found = at[kept], found[kept]
         if len(first):  # of those that overlap, the first
@@ -143,7 +145,6 @@ def _same_entities(spans: Spans, of_entity: Array, same: Indices, sentence: Indi
             told[first + i, place] = 1
             told[first + i, 4:] = found
             free[first + i] = False
-    return told
 
 
 def _runs(same: Indices, sentence: Indices, longest: int, begin: Indices) -> list[Indices]:
