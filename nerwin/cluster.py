@@ -59,7 +59,7 @@ def run_on_cluster(
     address   of a Dask scheduler; local: ``workers`` processes of this machine
     paths     of the task's sources
     folder    of the output; it is on a disk or in a store that all workers can reach
-    block     bytes of the input in a part, about; a multiple of 256 KiB
+    block     bytes of the input in a part, about; a multiple of 512 KiB
     progress  is told how many parts are there, of how many
 
     Raises ConfigError if the folder holds something else, or parts of other inputs or options;

@@ -105,7 +105,7 @@ def cut(
     """The pieces of a file, of which the reading begins at ``offset``. A pipe that has no more to
     give now is not waited for, unless ``wait``.
 
-    A document that goes on is cut after 256 KiB, at a record's end, for the memory's sake.
+    A document that goes on is cut after 512 KiB, at a record's end, for the memory's sake.
     Raises DataError for a file that cannot be read, or a table without a usable header.
     """
     known_encoding(reading.encoding)

@@ -83,17 +83,17 @@ def parts(folder: Path) -> bytes:
 def test_the_parts_are_what_one_machine_writes(
     rich: Path, tmp_path: Path, address: Address
 ) -> None:
-    text = b"\n".join(LINES[i * i % 31 % 4] for i in range(60_000))
+    text = b"\n".join(LINES[i * i % 31 % 4] for i in range(120_000))
     inputs = [tmp_path / name for name in ("a.txt", "b.txt.gz", "c.csv", "d.jsonl", "e.txt")]
     inputs[0].write_bytes(b"\xef\xbb\xbf" + text + b"x" * 600_000)
     inputs[1].write_bytes(gzip.compress(text[:5000]))
     inputs[2].write_bytes(b'id,text\n1,"two\nlines"\n2\n3,"open')
-    inputs[3].write_bytes(b'{"text": "Kofi Annan."}\n{"text"\n' * 12_000)
+    inputs[3].write_bytes(b'{"text": "Kofi Annan."}\n{"text"\n' * 24_000)
     inputs[4].touch()
     where, workers = address
     out = tmp_path / "out"
     command = [rich, *inputs, "-f", "jsonl", "--documents"]
-    cluster = ["-o", out, "--cluster", where, "--block-size", 0.25]
+    cluster = ["-o", out, "--cluster", where, "--block-size", 0.5]
     process = subprocess.Popen(
         [*NERWIN, *map(str, command), "file", *map(str, cluster)], stderr=subprocess.PIPE
     )
@@ -135,10 +135,10 @@ def test_the_parts_are_what_one_machine_writes(
 
 def test_a_stopped_run_goes_on(trained: Path, tmp_path: Path, address: Address) -> None:
     text = tmp_path / "a.txt"
-    text.write_bytes(b"Paris Hilton flew to Paris.\n" * 60_000)
+    text.write_bytes(b"Paris Hilton flew to Paris.\n" * 120_000)
     out = tmp_path / "out"
     command = [*NERWIN, str(trained), str(text), "-f", "inline", "-o", str(out)]
-    command += ["--cluster", address[0], "--block-size", "0.25"]
+    command += ["--cluster", address[0], "--block-size", "0.5"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         while len(list(out.glob("part-*"))) < 3:
             assert process.poll() is None
@@ -177,7 +177,7 @@ def test_it_says_what_it_waits_for(trained: Path, tmp_path: Path) -> None:
         (["-f", "html"], 2, "--cluster writes conll, jsonl or inline, not html"),
         (["-o", "-"], 2, "--cluster writes a folder of parts"),
         (["-"], 2, "--cluster reads files, not standard input"),
-        (["--block-size", "0.3"], 2, "--block-size: 0.3 is not a multiple of 0.25 MiB"),
+        (["--block-size", "0.7"], 2, "--block-size: 0.7 is not a multiple of 0.5 MiB"),
         (["--jobs", "2"], 2, "--jobs is for this machine"),
         (["-o", "full"], 2, "full: not empty, and not made by --cluster"),
         (["bad.jsonl"], 1, "bad.jsonl: no record could be read"),
@@ -235,7 +235,7 @@ def test_blocks_end_where_one_machine_ends_a_piece(
             block = io.BytesIO(data[start : end or None])
             found += [p.data for p in cut(block, "x", reading, start)]
     assert found == whole
-    assert BLOCK == 1 << 18
+    assert BLOCK == 1 << 19
 
 
 def test_urls_are_read_and_written(trained: Path, tmp_path: Path, address: Address) -> None:

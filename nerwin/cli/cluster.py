@@ -18,7 +18,7 @@ from nerwin.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from nerwin.parallel import Task
 
-_GRAIN = 4  # blocks are so many to a MiB, or several of them
+_GRAIN = 2  # blocks are so many to a MiB, or several of them
 
 
 def check(inputs: Sequence[Input], output_format: str, output: str, block_size: float) -> None:
@@ -32,7 +32,7 @@ def check(inputs: Sequence[Input], output_format: str, output: str, block_size: 
     if output == "-":
         raise ConfigError("--cluster writes a folder of parts: name it with --output")
     if block_size * _GRAIN % 1 or not block_size:
-        raise ConfigError(f"--block-size: {block_size:g} is not a multiple of 0.25 MiB")
+        raise ConfigError(f"--block-size: {block_size:g} is not a multiple of 0.5 MiB")
 
 
 def _bar() -> Any:

@@ -108,7 +108,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--block-size",
-    type=click.FloatRange(0.25),
+    type=click.FloatRange(0.5),
     default=32,
     show_default=True,
     metavar="MIB",

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from nerwin.errors import ConfigError, DataError
 
 BOM = b"\xef\xbb\xbf"
-BLOCK = 1 << 18  # bytes that are read at a time
+BLOCK = 1 << 19  # bytes that are read at a time
 COMPRESSED = (".gz", ".bz2", ".xz")
 UNREADABLE = (EOFError, OSError, zlib.error, lzma.LZMAError)  # what a damaged file raises
 
