@@ -32,11 +32,12 @@ def write_conll(blocks: Iterable[Block]) -> Iterator[tuple[str]]:
         numbers = block.tokens.numbers.tolist()
         outside = [f"{word}\tO\n" for word in words]  # most are, and often the same
         lines = [outside[i] for i in numbers]
+        begin, inside = ([f"\t{prefix}-{name}\n" for name in spans.types] for prefix in "BI")
         entities = zip(spans.start.tolist(), spans.end.tolist(), spans.type.tolist(), strict=True)
         for start, end, kind in entities:
-            lines[start] = f"{words[numbers[start]]}\tB-{spans.types[kind]}\n"
+            lines[start] = words[numbers[start]] + begin[kind]
             for i in range(start + 1, end):
-                lines[i] = f"{words[numbers[i]]}\tI-{spans.types[kind]}\n"
+                lines[i] = words[numbers[i]] + inside[kind]
         for last in block.starts[1:].tolist():
             lines[last - 1] += "\n"
         yield ("".join(lines),)

@@ -97,7 +97,8 @@ def predict(
 def predict_block(model: Model | Ensemble, records: list[Record], source: str = "") -> Block:
     """Find the entities of one batch of records."""
     tokens = Tokens.of(list(chain.from_iterable(record.words for record in records)))
-    bounds = np.cumsum([0, *(len(record.words) for record in records)])
+    lengths = np.fromiter((len(record.words) for record in records), np.intp, len(records))
+    bounds = np.append(0, np.cumsum(lengths))
     sentences = [record.sentences for record in records]
     counts = np.fromiter(map(len, sentences), np.intp, len(records)) - 1
     ends = np.fromiter(chain.from_iterable(sentences), np.intp)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from nerwin.engine.blas import product
 from nerwin.engine.types import Array, Indices
 from nerwin.text.windows import Windows
 
@@ -37,7 +38,7 @@ def sums(windows: Windows, V: Array, W: Array, b: Array) -> Iterator[tuple[slice
 
     def multiply(words: Indices, first: int) -> None:
         here = added[:, first : first + len(words)]
-        np.matmul(V.take(words, axis=0), W, out=here)
+        product(V.take(words, axis=0), W, here)
         here[0] += b
 
     multiply(often, 0)

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nerwin.text import documents as documents_module
 from nerwin.text.documents import DocumentFeatures, same_words, width
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.tokens import Tokens
@@ -61,7 +63,9 @@ def test_features_are_those_of_the_loop(data):
     words = data.draw(st.lists(tokens, min_size=n, max_size=n))
     table = np.random.default_rng(len(words)).normal(size=(6, D)).astype(np.float32)
     vectors = table[[SPELLINGS.index(word) for word in words]]
-    made = document_features(words, vectors, starts, documents)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(documents_module, "_BLOCK", data.draw(st.sampled_from([1, 3, 1024])))
+        made = document_features(words, vectors, starts, documents)
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, naive(words, vectors, starts, documents), atol=1e-5)
 

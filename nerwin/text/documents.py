@@ -8,7 +8,7 @@ document, its topic.
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from nerwin.text.features import Case
 from nerwin.text.tags import Indices
 
 FLAGS = 3
+_BLOCK = 1 << 10  # words whose vectors are summed at once: they stay in the processor's cache
 _FLAGS = np.array(list(product((0, 1), repeat=FLAGS)), np.float32)  # as bits: 000, 001, 010, …
 
 
@@ -88,7 +89,7 @@ class DocumentFeatures:
                 sums = np.add.reduceat(beside.take(order, axis=0), begins, axis=0)
                 np.subtract(sums.take(group[kept], axis=0), beside[kept], out=elsewhere)
             elsewhere /= others
-        self._topics = np.add.reduceat(vectors.take(words, axis=0), opens[:-1], axis=0)
+        self._topics = _sums(vectors, words, opens)
         self._topics /= np.diff(opens)[:, None]
 
     def __len__(self) -> int:
@@ -113,6 +114,16 @@ class DocumentFeatures:
         some = np.flatnonzero(context)
         if len(some):  # contexts are in the order of their tokens
             Z[some] += self._contexts[context[some[0]] : context[some[-1]] + 1] @ contexts
+
+
+def _sums(vectors: NDArray[np.float32], words: Indices, opens: Indices) -> NDArray[np.float32]:
+    """(T, D): of each document, words opens[i] … opens[i+1]−1, the sum of its vectors."""
+    sums = np.empty((len(opens) - 1, vectors.shape[1]), np.float32)
+    first = np.flatnonzero(np.diff(opens[:-1] // _BLOCK, prepend=-1))
+    for i, j in pairwise([*first.tolist(), len(sums)]):
+        block = vectors.take(words[opens[i] : opens[j]], axis=0)
+        np.add.reduceat(block, opens[i:j] - opens[i], axis=0, out=sums[i:j])
+    return sums
 
 
 def same_words(words: Indices, case: Case, starts: Indices, documents: Indices) -> Indices:
