@@ -31,6 +31,7 @@ from nerwin.initial import new_parameters
 from nerwin.model import Model
 from nerwin.options import Config, TrainingOptions
 from nerwin.resources import shipped
+from nerwin.text import lexicon
 from nerwin.text.corpus import read_corpus
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.tokens import Tokens
@@ -331,7 +332,12 @@ def collected(run: Path, path: Path) -> tuple[int, int]:
     return begun.count("start"), gc.collect()
 
 
-def test_sentences_leave_no_garbage_to_be_looked_for(trained: Path, texts) -> None:
+@pytest.mark.parametrize("remembered", [1 << 16, 10])
+def test_sentences_leave_no_garbage_to_be_looked_for(
+    trained: Path, texts, remembered: int, monkeypatch
+) -> None:
+    """Words that are forgotten leave none either."""
+    monkeypatch.setattr(lexicon, "_CACHED", remembered)
     once, twice, _ = texts
     assert collected(trained, once) == collected(trained, twice)
     assert collected(trained, twice)[0] == 0

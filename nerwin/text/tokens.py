@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, overload
 
 import numpy as np
@@ -32,7 +33,6 @@ class Tokens(Sequence[str]):
             return tokens
         number = numbering()
         numbers = np.fromiter(map(number.__getitem__, tokens), np.intp, len(tokens))
-        number.default_factory = None  # it holds the dict, which would wait for the collector
         return cls(list(number), numbers)
 
     def each(self, f: Callable[[str], Any], dtype: Any) -> NDArray[Any]:
@@ -56,9 +56,7 @@ class Tokens(Sequence[str]):
 
 def numbering() -> defaultdict[str, int]:
     """A number for every token, in the order in which they are first asked for."""
-    numbers: defaultdict[str, int] = defaultdict()
-    numbers.default_factory = numbers.__len__
-    return numbers
+    return defaultdict(count().__next__)
 
 
 def runs(starts: Indices, which: Indices) -> tuple[Indices, Indices]:
