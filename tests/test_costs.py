@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from nerwin import cli, records
+from nerwin import cli, pieces, records
 from nerwin.batches import Batch
 from nerwin.classifier import Inputs
 from nerwin.cli import main
@@ -33,6 +33,7 @@ from nerwin.options import Config, TrainingOptions
 from nerwin.resources import shipped
 from nerwin.text import lexicon
 from nerwin.text.corpus import read_corpus
+from nerwin.text.files import byte_blocks
 from nerwin.text.lexicon import Lexicon
 from nerwin.text.tokens import Tokens
 from nerwin.text.vocabulary import Vocabulary
@@ -336,8 +337,9 @@ def collected(run: Path, path: Path) -> tuple[int, int]:
 def test_sentences_leave_no_garbage_to_be_looked_for(
     trained: Path, texts, remembered: int, monkeypatch
 ) -> None:
-    """Words that are forgotten leave none either."""
+    """Words that are forgotten leave none either, piece after piece."""
     monkeypatch.setattr(lexicon, "_CACHED", remembered)
+    monkeypatch.setattr(pieces, "byte_blocks", partial(byte_blocks, size=1 << 14))
     once, twice, _ = texts
     assert collected(trained, once) == collected(trained, twice)
     assert collected(trained, twice)[0] == 0
