@@ -1,4 +1,6 @@
-"""BLAS on one thread: fastest for products of this size, and the same bits again on one machine."""
+"""BLAS on one thread: fastest for products of this size, and the same bits again on one machine.
+And products as it is fastest with them.
+"""
 
 from __future__ import annotations
 
