@@ -83,12 +83,12 @@ def parts(folder: Path) -> bytes:
 def test_the_parts_are_what_one_machine_writes(
     rich: Path, tmp_path: Path, address: Address
 ) -> None:
-    text = b"\n".join(LINES[i * i % 31 % 4] for i in range(120_000))
+    text = b"\n".join(LINES[i * i % 31 % 4] for i in range(60_000))
     inputs = [tmp_path / name for name in ("a.txt", "b.txt.gz", "c.csv", "d.jsonl", "e.txt")]
     inputs[0].write_bytes(b"\xef\xbb\xbf" + text + b"x" * 600_000)
     inputs[1].write_bytes(gzip.compress(text[:5000]))
     inputs[2].write_bytes(b'id,text\n1,"two\nlines"\n2\n3,"open')
-    inputs[3].write_bytes(b'{"text": "Kofi Annan."}\n{"text"\n' * 24_000)
+    inputs[3].write_bytes(b'{"text": "Kofi Annan."}\n{"text"\n' * 12_000)
     inputs[4].touch()
     where, workers = address
     out = tmp_path / "out"
@@ -108,7 +108,7 @@ def test_the_parts_are_what_one_machine_writes(
     assert told.decode() == one.stderr.decode()
     assert {path.name[0] for path in out.iterdir()} == {"p", "m"}  # nothing is left half-written
     manifest = json.loads((out / "manifest.json").read_text())
-    assert len(manifest["parts"]) > 9
+    assert len(manifest["parts"]) > 7
     for part in manifest["parts"]:
         content = (out / part["name"]).read_bytes()
         assert part["done"]["sha256"] == hashlib.sha256(content).hexdigest()
