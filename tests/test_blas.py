@@ -37,32 +37,76 @@ def test_the_libraries_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> N
         assert threads() == {1}
 
 
+def count_pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shape of the left matrix of each product from here on."""
+    shapes: list[tuple[int, ...]] = []
+    multiply = np.matmul
+
+    def matmul(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        shapes.append(A.shape)
+        return multiply(A, B, out=out)
+
+    monkeypatch.setattr(np, "matmul", matmul)
+    return shapes
+
+
+def drawn(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).random(shape, np.float32)
+
+
+@pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("in_pieces", [False, True])
-@pytest.mark.parametrize(("k", "n", "m"), [(0, 3, 4), (1, 50, 100), (201, 50, 100), (700, 99, 200)])
+@pytest.mark.parametrize(
+    ("A", "B"),
+    [
+        (drawn(0, 3), drawn(5, 3, 4)),
+        (drawn(4, 0), drawn(0, 3)),
+        (drawn(1, 50), drawn(5, 50, 100)),
+        (drawn(201, 50), drawn(5, 50, 100)),
+        (drawn(700, 99), drawn(5, 99, 200)),
+        (drawn(5, 166, 300), drawn(5, 300, 50)),
+        (drawn(166, 50).T, drawn(5, 166, 300)),
+        (drawn(500, 70), drawn(70, 300)),
+    ],
+)
 def test_a_product_in_pieces_is_the_product(
-    k: int, n: int, m: int, in_pieces: bool, monkeypatch: pytest.MonkeyPatch
+    A: np.ndarray, B: np.ndarray, in_pieces: bool, given: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pieces: list[int] = []
-
-    def matmul(A: np.ndarray, B: np.ndarray, out: np.ndarray) -> None:
-        pieces.append(len(A))
-        np.matmul(A, B, out=out)
-
+    expected = np.einsum("...kn,...nm->...km", A.astype(float), B.astype(float))
+    out = np.full(expected.shape, np.nan, np.float32) if given else None
     monkeypatch.setattr(blas, "_small_as_they_are", lambda: in_pieces)
-    monkeypatch.setattr(blas, "np", SimpleNamespace(matmul=matmul))
-    rng = np.random.default_rng(0)
-    A, B = rng.random((k, n), np.float32), rng.random((5, n, m), np.float32)
-    out = np.empty((5, k, m), np.float32)
-    product(A, B, out)
-    np.testing.assert_allclose(out, A @ B, rtol=1e-5)
-    assert sum(pieces) == k
-    assert not in_pieces or max(pieces) * n * m <= 100**3
-    assert in_pieces or len(pieces) == 1
+    pieces = count_pieces(monkeypatch)
+    made = product(A, B, out)
+    assert made is out or not given
+    np.testing.assert_allclose(made, expected, rtol=1e-5)
+    assert sum(shape[-2] for shape in pieces) == A.shape[-2]
+    if in_pieces:
+        assert max(rows * n * B.shape[-1] for *_, rows, n in pieces) <= 100**3
+    else:
+        assert len(pieces) == 1
 
 
 def test_a_large_product_is_not_cut_into_crumbs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blas, "_small_as_they_are", lambda: True)
-    pieces: list[int] = []
-    monkeypatch.setattr(blas, "np", SimpleNamespace(matmul=lambda A, B, out: pieces.append(len(A))))
-    product(np.empty((400, 300)), np.empty((1, 300, 300)), np.empty((1, 400, 300)))
-    assert pieces == [400]
+    pieces = count_pieces(monkeypatch)
+    product(drawn(400, 300), drawn(1, 300, 300))
+    assert pieces == [(400, 300)]
+
+
+@pytest.mark.parametrize("architecture", ["SkylakeX", "Haswell"])
+def test_products_are_cut_for_one_thread_with_avx_512(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = SimpleNamespace(architecture=architecture, num_threads=2)
+    found = SimpleNamespace(lib_controllers=[SimpleNamespace(num_threads=1), library])
+    monkeypatch.setattr(blas, "_libraries", lambda: found)
+    blas._for_avx512.cache_clear()
+    try:
+        pieces = count_pieces(monkeypatch)
+        for library.num_threads in (2, 1):
+            pieces.clear()
+            product(drawn(201, 50), drawn(5, 50, 100))
+            cut = architecture == "SkylakeX" and library.num_threads == 1
+            assert len(pieces) == (2 if cut else 1)
+    finally:
+        blas._for_avx512.cache_clear()

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 from nerwin.engine.types import Array
 
@@ -22,25 +22,35 @@ def one_thread() -> AbstractContextManager[object]:
     return _libraries().limit(limits=1, user_api="blas")
 
 
-def product(A: Array, B: Array, out: Array) -> None:
-    """A @ B, some rows of A at a time where that is faster: (k, n), (P, n, m) -> out (P, k, m).
+def product(A: Array, B: Array, out: Array | None = None) -> Array:
+    """A @ B, some rows of A at a time where that is faster: (k, n) or (P, k, n), (n, m) or (P, n, m)
+    -> of B's dimensions with the rows of A, in ``out`` if it is given.
 
     With AVX-512, OpenBLAS multiplies matrices as they are if that takes no more than a million
-    multiplications. Larger ones it copies first, which takes an eighth as long again.
+    multiplications. Larger ones it copies first, which takes an eighth as long again, but with
+    several threads it shares them out.
     """
-    k, (n, m) = len(A), B.shape[1:]
-    rows = _SMALL // (n * m)
-    if k > rows >= _FEWEST and _small_as_they_are():
-        rows = -(-k // -(-k // rows))
-        for i in range(0, k, rows):
-            np.matmul(A[i : i + rows], B, out=out[:, i : i + rows])
-    else:
-        np.matmul(A, B, out=out)
+    (k, n), m = A.shape[-2:], B.shape[-1]
+    rows = _SMALL // max(1, n * m)
+    if not (k > rows >= _FEWEST and _small_as_they_are()):
+        return np.matmul(A, B, out=out)
+    A = np.ascontiguousarray(A)
+    if out is None:
+        out = np.empty((*B.shape[:-2], k, m), A.dtype)
+    rows = -(-k // -(-k // rows))
+    for i in range(0, k, rows):
+        np.matmul(A[..., i : i + rows, :], B, out=out[..., i : i + rows, :])
+    return out
+
+
+def _small_as_they_are() -> bool:
+    return any(library.num_threads == 1 for library in _for_avx512())
 
 
 @cache
-def _small_as_they_are() -> bool:
-    return any(library.get("architecture") in _AS_THEY_ARE for library in _libraries().info())
+def _for_avx512() -> list[LibController]:
+    libraries = _libraries().lib_controllers
+    return [one for one in libraries if getattr(one, "architecture", None) in _AS_THEY_ARE]
 
 
 @cache

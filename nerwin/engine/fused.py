@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from nerwin.engine import kernels
+from nerwin.engine.blas import product
 from nerwin.engine.ops import Gradients
 from nerwin.engine.types import Array, Indices
 
@@ -29,7 +30,7 @@ def window_network(
     by_place = W.reshape(P, n, m)
     words, Y = np.ascontiguousarray(words, np.int64), np.ascontiguousarray(Y, V.dtype)
     H = np.empty((B, m), V.dtype)
-    loops.half_sums(V @ by_place, words, b, H)
+    loops.half_sums(product(V, by_place), words, b, H)
     np.tanh(H, out=H)
     loops.halve_above(H)  # σ(z) = (tanh(z/2) + 1) / 2
     S = H @ U
@@ -49,13 +50,13 @@ def window_network(
 
     def dV(dJ: Array) -> Array:
         _, _, dA = errors(dJ)
-        summed: Array = (dA @ by_place.transpose(0, 2, 1).copy()).sum(axis=0)
+        summed: Array = product(dA, by_place.transpose(0, 2, 1).copy()).sum(axis=0)
         return summed
 
     def dW(dJ: Array) -> Array:
         _, _, dA = errors(dJ)
         gradient = np.empty_like(W)
-        np.matmul(V.T, dA, out=gradient.reshape(P, n, m))
+        product(V.T, dA, gradient.reshape(P, n, m))
         return gradient
 
     def db(dJ: Array) -> Array:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from nerwin.engine.blas import product
 from nerwin.engine.kernels import sum_by_place, sum_over_places
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
@@ -169,10 +170,10 @@ def window_affine(
     """
     P, (k, n), m = words.shape[1], V.shape, len(b)
     by_place = W[: P * n].reshape(P, n, m)
-    A = V @ by_place  # (P, k, m), what each word adds at each place
+    A = product(V, by_place)  # (P, k, m), what each word adds at each place
     Z = sum_over_places(A, words)
     if len(W) > P * n:
-        Z += D @ W[P * n :]
+        Z += product(D, W[P * n :])
     Z += b
     made: list[tuple[Array, Array]] = []
 
@@ -184,7 +185,7 @@ def window_affine(
 
     def dV(dZ: Array) -> Array:
         turned = by_place.transpose(0, 2, 1).copy()  # small products with a view of it are slow
-        summed: Array = (dA(dZ) @ turned).sum(axis=0)
+        summed: Array = product(dA(dZ), turned).sum(axis=0)
         return summed
 
     def dD(dZ: Array) -> Array:
@@ -192,9 +193,9 @@ def window_affine(
 
     def dW(dZ: Array) -> Array:
         gradient = np.empty_like(W)
-        np.matmul(V.T, dA(dZ), out=gradient[: P * n].reshape(P, n, m))
+        product(V.T, dA(dZ), gradient[: P * n].reshape(P, n, m))
         if len(W) > P * n:
-            np.matmul(D.T, dZ, out=gradient[P * n :])
+            product(D.T, dZ, gradient[P * n :])
         return gradient
 
     def db(dZ: Array) -> Array:
