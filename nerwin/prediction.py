@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,7 +20,13 @@ from nerwin.text.tags import Spans
 from nerwin.text.tokenizer import offsets
 from nerwin.text.tokens import Tokens
 
-_turn = threading.Lock()  # models remember words, and the number of BLAS's threads is the process's
+# Models remember words, and the number of BLAS's threads is the process's. Who forks waits, too, or
+# the child would have words that are half remembered, and nobody to end the turn.
+_turn = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
+import os
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -69,6 +72,36 @@ def test_threads_that_share_a_tagger_find_the_same(
     finally:
         sys.setswitchinterval(before)
     assert found == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_is_forked_while_a_thread_predicts_predicts(
+    trained: Path, texts: list[str]
+) -> None:
+    tagger = nerwin.load(trained)
+    expected = tagger(texts[1])
+    enough = threading.Event()
+
+    def predict_on_and_on() -> None:
+        while not enough.is_set():
+            tagger(" ".join(texts))
+
+    def predict_once() -> None:
+        os._exit(0 if tagger(texts[1]) == expected else 1)
+
+    with ThreadPoolExecutor(1) as threads, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)
+        threads.submit(predict_on_and_on)
+        fork = multiprocessing.get_context("fork")
+        children = [fork.Process(target=predict_once) for _ in range(5)]
+        try:
+            for child in children:
+                child.start()
+                child.join(20)
+                child.kill()
+        finally:
+            enough.set()
+    assert [child.exitcode for child in children] == [0] * 5
 
 
 def test_it_finds_what_predict_finds(trained: Path, texts: list[str]) -> None:

@@ -23,8 +23,8 @@ def one_thread() -> AbstractContextManager[object]:
 
 
 def product(A: Array, B: Array, out: Array | None = None) -> Array:
-    """A @ B, some rows of A at a time where that is faster: (k, n) or (P, k, n), (n, m) or (P, n, m)
-    -> of B's dimensions with the rows of A, in ``out`` if it is given.
+    """A @ B, some rows of A at a time where that is faster; in ``out``, if it is given.
+    (k, n), (n, m) -> (k, m), or (k, n) or (P, k, n), (P, n, m) -> (P, k, m).
 
     With AVX-512, OpenBLAS multiplies matrices as they are if that takes no more than a million
     multiplications. Larger ones it copies first, which takes an eighth as long again, but with
