@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing.connection import Connection, wait
@@ -67,7 +68,11 @@ class Task:
         """Find the entities in a piece of the file of this number."""
         name, reading = self.sources[number]
         wrong: list[DataError] = []
-        records = records_of(piece, name, dataclasses.replace(reading, report=wrong.append))
+
+        def report(error: DataError) -> None:
+            wrong.append(copy(error))  # not its traceback, in which all this would be kept
+
+        records = records_of(piece, name, dataclasses.replace(reading, report=report))
         if not records:
             return Found(wrong=wrong)
         model = load(self.runs, self.identity)

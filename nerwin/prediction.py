@@ -20,10 +20,9 @@ from nerwin.text.tags import Spans
 from nerwin.text.tokenizer import offsets
 from nerwin.text.tokens import Tokens
 
-# Models remember words, and the number of BLAS's threads is the process's. Who forks waits, too, or
-# the child would have words that are half remembered, and nobody to end the turn.
-_turn = threading.RLock()
+_turn = threading.RLock()  # models remember words
 if hasattr(os, "register_at_fork"):
+    # Within a turn they are half remembered, and in the child nobody would end it.
     os.register_at_fork(
         before=_turn.acquire, after_in_parent=_turn.release, after_in_child=_turn.release
     )

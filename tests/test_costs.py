@@ -315,11 +315,11 @@ def test_a_call_for_each_token_would_be_noticed(
 # --- the garbage collector: it has nothing to do ------------------------------------------------
 
 
-def collected(run: Path, path: Path) -> tuple[int, int]:
+def collected(run: Path, path: Path, flags: Sequence[str] = TOKENIZED) -> tuple[int, int]:
     """How often ``nerwin predict`` makes Python look for cycles of garbage, and how many objects
     are then in some.
     """
-    command = ["predict", str(run), str(path), *TOKENIZED]
+    command = ["predict", str(run), str(path), *flags]
     begun: list[str] = []
     CliRunner().invoke(main, command, catch_exceptions=False)  # imports what it needs
     gc.collect()
@@ -343,6 +343,31 @@ def test_sentences_leave_no_garbage_to_be_looked_for(
     once, twice, _ = texts
     assert collected(trained, once) == collected(trained, twice)
     assert collected(trained, twice)[0] == 0
+
+
+MALFORMED = {
+    "jsonl": ('{"text": "Paris"}\n', '{"text": 5}\n{"text\n'),
+    "csv": ("text,n\n", "Paris,1\nRome\n"),
+    "conll": ("-DOCSTART- -X-\n\nParis B-LOC\n\n", "Rome B-LOC\nRome\n\n"),
+    "tokenized": ("Paris\n", "Rome \ud800\n"),
+}
+
+
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_malformed_records_leave_no_garbage_to_be_looked_for(
+    trained: Path, kind: str, tmp_path, monkeypatch
+) -> None:
+    """An error keeps what was at hand where it was raised: a piece of the file, and all of it."""
+    monkeypatch.setattr(pieces, "byte_blocks", partial(byte_blocks, size=1 << 10))
+    head, wrong = MALFORMED[kind]
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    for path, times in ((once, 500), (twice, 1000)):
+        path.write_text(head + wrong * times, errors="surrogatepass")
+    flags = ("-i", kind, "-f", "jsonl")
+    assert (
+        "skipped" in CliRunner().invoke(main, ["predict", str(trained), str(once), *flags]).stderr
+    )
+    assert collected(trained, once, flags) == collected(trained, twice, flags)
 
 
 def test_a_collection_would_be_noticed(trained: Path, texts, monkeypatch) -> None:

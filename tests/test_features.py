@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -167,6 +169,18 @@ def check_that_lists_part_equal_words(entries, words):
     told = [(word, *row) for word, row in zip(words, matches.tolist(), strict=True)]
     assert len(set(told)) == len(set(numbers.tolist()))
     assert len(set(zip(numbers.tolist(), told, strict=True))) == len(set(told))
+
+
+@pytest.mark.parametrize("where", ["_find", "_since"])
+def test_words_that_were_interrupted_are_looked_up_again(where):
+    lexicon = make_lexicon()
+    rows_of(lexicon, ["the", "x"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lexicon, where, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            rows_of(lexicon, ["y", "the", "Paris"])
+    for words in (["the", "Paris", "z"], ["y"]):
+        assert rows_of(lexicon, words) == rows_of(make_lexicon(), words)
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):

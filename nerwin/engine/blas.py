@@ -36,7 +36,7 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
         return np.matmul(A, B, out=out)
     A = np.ascontiguousarray(A)
     if out is None:
-        out = np.empty((*B.shape[:-2], k, m), A.dtype)
+        out = np.empty((*B.shape[:-2], k, m), np.result_type(A, B))
     rows = -(-k // -(-k // rows))
     for i in range(0, k, rows):
         np.matmul(A[..., i : i + rows, :], B, out=out[..., i : i + rows, :])

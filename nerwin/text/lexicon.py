@@ -128,8 +128,18 @@ class Lexicon:
             return self._latest[1]
         if len(self._number) > _CACHED:
             self._forget()
-        before = len(self._number)
         words = tokens.words
+        try:
+            numbers = self._remember(words)
+        except BaseException:  # Ctrl-C, say: what is half remembered would stay so
+            self._forget()
+            raise
+        self._latest = tokens, np.append((UNKNOWN, PADDING), len(SPECIAL) + numbers)
+        return self._latest[1]
+
+    def _remember(self, words: Sequence[str]) -> Indices:
+        """The number of each different token, (W,)."""
+        before = len(self._number)
         numbers = np.fromiter(map(self._number.__getitem__, words), np.intp, len(words))
         if new := self._since(before):
             self._rows = np.concatenate((self._rows, self._find(new)))
@@ -137,8 +147,7 @@ class Lexicon:
                 self._bags += Bags.of([ngram_rows(token, self.buckets) for token in new])
             if self.gazetteers.groups:
                 self._listed = np.append(self._listed, self.gazetteers.numbers(new))
-        self._latest = tokens, np.append((UNKNOWN, PADDING), len(SPECIAL) + numbers)
-        return self._latest[1]
+        return numbers
 
     def _since(self, number: int) -> list[str]:
         """The tokens that are remembered, from that number on."""
