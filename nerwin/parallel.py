@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing.connection import Connection, wait
@@ -70,7 +69,8 @@ class Task:
         wrong: list[DataError] = []
 
         def report(error: DataError) -> None:
-            wrong.append(copy(error))  # not its traceback, in which all this would be kept
+            # Without its traceback, in which all this would be kept.
+            wrong.append(DataError(error.message, error.path, error.line))
 
         records = records_of(piece, name, dataclasses.replace(reading, report=report))
         if not records:
