@@ -21,6 +21,7 @@ from nerwin.storage import write_file
 MANIFEST = "manifest.json"
 FORMAT = "nerwin-run"
 VERSION = 3
+REPLACED = "replaced"  # the folder in a run's folder of the run that it is to replace
 CHECKPOINT = re.compile(r"(?:fold-(\d+)-)?epoch-\d+")  # the name of one's folder
 
 
@@ -97,6 +98,8 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.exists():
         unfinished = (folder / "words.txt").exists()
         reason = "no epoch of it was finished" if unfinished else f"it has no {MANIFEST}"
+        if (folder / REPLACED / MANIFEST).exists():
+            reason += f"; the run that was there before is in {folder / REPLACED}"
         raise ConfigError(f"{folder}: not a trained model: {reason}")
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))

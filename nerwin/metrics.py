@@ -67,8 +67,8 @@ def read(folder: Path, saved: Mapping[int, int]) -> list[dict[str, Any]]:
     if not (folder / _FILE).exists():
         return []
     found = []
-    for text in (folder / _FILE).read_text(encoding="utf-8").split("\n")[1:]:
-        with contextlib.suppress(ValueError):  # cut off by a power cut
+    for text in (folder / _FILE).read_text(encoding="utf-8", errors="replace").split("\n")[1:]:
+        with contextlib.suppress(ValueError, LookupError, TypeError):  # cut off by a power cut
             line = json.loads(text)
             if line["epoch"] <= saved.get(line.get("fold", 0), 0):
                 found.append(line)

@@ -11,6 +11,7 @@
     epoch-7/optimizer/  the optimizer's state, in the last checkpoint only: what resuming needs; of
                      a first pass, in the last one of each model that is not finished
     metrics.jsonl, metrics.json    see ``metrics`` and ``training``
+    replaced/        the run that was here before, until the first checkpoint is written
 
 The manifest names the best and the last checkpoint, with the shape, dtype and SHA-256 of every
 file. A checkpoint is written whole, then the manifest is replaced, in one step, then what it no
@@ -38,7 +39,9 @@ from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError
 from nerwin.manifest import (
     CHECKPOINT,
+    FORMAT,
     MANIFEST,
+    REPLACED,
     Manifest,
     model_number,
     read_manifest,
@@ -61,27 +64,23 @@ def create(folder: Path, model: Model, manifest: Manifest) -> None:
     """Write what never changes into the folder; the manifest gets to know of it, but is not written
     before there is a checkpoint.
     """
-    try:
-        lexicon = model.lexicon
-        texts = {"words.txt": lexicon.vocabulary.text.decode()}
-        arrays = {"index.npy": lexicon.vocabulary.index, "untouched.npy": model.untouched}
-        if lexicon.values:
-            texts["features.json"] = json.dumps(lexicon.values, ensure_ascii=False)
-        if groups := lexicon.gazetteers.groups:
-            lists = {name: [one.as_dict() for one in several] for name, several in groups.items()}
-            texts["gazetteers.json"] = json.dumps(lists, ensure_ascii=False)
-        for name, rows in lexicon.clusters.items():
-            arrays[f"{name}.npy"] = rows.astype(np.int16)
-        if len(model.pretrained):
-            arrays["pretrained.npy"] = model.pretrained
-        for name, text in texts.items():
-            write_file(folder / name, text)
-            manifest.files[name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-        for name, array in arrays.items():
-            manifest.files[name] = save_array(folder / name, array)
-    except BaseException:
-        remove(folder)
-        raise
+    lexicon = model.lexicon
+    texts = {"words.txt": lexicon.vocabulary.text.decode()}
+    arrays = {"index.npy": lexicon.vocabulary.index, "untouched.npy": model.untouched}
+    if lexicon.values:
+        texts["features.json"] = json.dumps(lexicon.values, ensure_ascii=False)
+    if groups := lexicon.gazetteers.groups:
+        lists = {name: [one.as_dict() for one in several] for name, several in groups.items()}
+        texts["gazetteers.json"] = json.dumps(lists, ensure_ascii=False)
+    for name, rows in lexicon.clusters.items():
+        arrays[f"{name}.npy"] = rows.astype(np.int16)
+    if len(model.pretrained):
+        arrays["pretrained.npy"] = model.pretrained
+    for name, text in texts.items():
+        write_file(folder / name, text)
+        manifest.files[name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+    for name, array in arrays.items():
+        manifest.files[name] = save_array(folder / name, array)
 
 
 def is_free(folder: Path) -> bool:
@@ -91,27 +90,68 @@ def is_free(folder: Path) -> bool:
 
 def check_replaceable(folder: Path) -> None:
     """Raise ConfigError if there is something in the folder's place that is not a run."""
-    is_run = (folder / MANIFEST).exists() or (folder / "words.txt").exists()
-    if not is_run and not is_free(folder):
+    if not (is_free(folder) or _is_run(folder) or _is_run(folder / REPLACED)):
         raise ConfigError(f"{folder}: not the folder of a run, so it is not overwritten")
 
 
-def remove(folder: Path) -> None:
-    """Remove a run's files, and its folder if nothing else is in it."""
+def _is_run(folder: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        about = json.loads((folder / MANIFEST).read_bytes())
+        if isinstance(about, dict) and about.get("format") == FORMAT:
+            return True
+    # Killed before its first epoch was finished; or its manifest is damaged.
+    return all((folder / name).exists() for name in ("words.txt", "index.npy"))
+
+
+def set_aside(folder: Path) -> None:
+    """Make room for a run; one that is there, and has a model, is kept until the new one has."""
+    aside = folder / REPLACED
+    if (folder / MANIFEST).exists():
+        if (aside / MANIFEST).exists():
+            shutil.rmtree(aside)
+        aside.mkdir(exist_ok=True)
+        try:
+            _move(folder, aside)
+        except BaseException:
+            _move(aside, folder)
+            raise
     empty(folder)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+
+
+def put_back(folder: Path) -> None:
+    """Remove a run that has no model yet, and its folder if nothing else is in it; or the run that
+    was there before is there again.
+    """
+    empty(folder)
+    _move(folder / REPLACED, folder)
+    for path in (folder / REPLACED, folder):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+def _move(run: Path, folder: Path) -> None:
+    for path in _paths(run):
+        path.rename(folder / path.name)
 
 
 def empty(folder: Path) -> None:
     """Remove a run's files."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if CHECKPOINT.fullmatch(path.name):  # the manifest may be damaged, or of another format
+    for path in _paths(folder):
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-    # The manifest last: as long as it is there, the rest is known to be a run's.
-    for pattern in ("cluster*.npy", *_FILES, MANIFEST):
-        for path in (*folder.glob(f"{pattern}.partial"), *folder.glob(pattern)):
+        else:
             path.unlink()
+
+
+def _paths(folder: Path) -> list[Path]:
+    """A run's files and checkpoints; the manifest, which may be damaged, is not asked. It is the
+    last: as long as it is there, the rest is known to be a run's.
+    """
+    there = folder.iterdir() if folder.is_dir() else ()
+    found = [path for path in there if CHECKPOINT.fullmatch(path.name)]
+    for pattern in ("cluster[0-9]*.npy", *_FILES, MANIFEST):
+        found += [*folder.glob(f"{pattern}.partial"), *folder.glob(pattern)]
+    return found
 
 
 def remove_unnamed(folder: Path, manifest: Manifest) -> None:
@@ -170,7 +210,7 @@ def add_checkpoint(
     manifest = replace(before, checkpoints=kept, best=best_name, last=name)
     # From here on the manifest on disk may name the checkpoint, whatever happens.
     write_manifest(folder, manifest)
-    for old in before.checkpoints.keys() - kept.keys():
+    for old in (*before.checkpoints.keys() - kept.keys(), REPLACED):
         shutil.rmtree(folder / old, ignore_errors=True)
     if not best:
         shutil.rmtree(folder / best_name / "optimizer", ignore_errors=True)
@@ -191,8 +231,8 @@ def add_of_first_pass(
         kept[name] = checkpoint
     manifest = replace(manifest, folds=folds, checkpoints=kept, best="", last="")
     write_manifest(folder, manifest)
-    if before != name:
-        shutil.rmtree(folder / before, ignore_errors=True)
+    for old in {before, REPLACED} - {name}:
+        shutil.rmtree(folder / old, ignore_errors=True)
     if finished:
         shutil.rmtree(folder / name / "optimizer", ignore_errors=True)
     return manifest
@@ -219,9 +259,9 @@ def load_model(folder: Path, checkpoint: str = "best") -> Model:
     manifest = read_manifest(folder)
     first_done = not manifest.missing
     if checkpoint == "best" and not (first_done and manifest.checkpoints):
+        passed = "only its first pass" if first_done else "only some of its first pass"
         raise ConfigError(
-            f"{folder}: not trained yet, only some of its first pass is; "
-            f"to go on: nerwin train --resume {folder}"
+            f"{folder}: not trained yet, {passed} is; to go on: nerwin train --resume {folder}"
         )
     name = manifest.best if checkpoint == "best" else manifest.last
     with damage(folder / MANIFEST):

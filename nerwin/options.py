@@ -12,6 +12,8 @@ from typing import Any
 
 from nerwin.errors import ConfigError
 
+_MANY = 10**6  # of what an array has in one dimension; two of them are still a number of bytes
+
 
 def _option(default: Any, help: str, **limits: Any) -> Any:
     """A field with its help.
@@ -31,7 +33,9 @@ class DataOptions:
     vectors: str = _option(
         "", "word vectors: a file, a name gensim can download, or none for random ones", path=True
     )
-    dimensions: int = _option(50, "size of the vectors where vectors = none", at_least=1)
+    dimensions: int = _option(
+        50, "size of the vectors where vectors = none", at_least=1, at_most=_MANY
+    )
     gazetteer: tuple[str, ...] = _option(
         (),
         "list of entities, one a line, under a name: NAME=FILE; any number",
@@ -59,8 +63,12 @@ class DataOptions:
 class ModelOptions:
     """The window classifier: x → W x + b → f → uᵀh → logistic, one u per entity type."""
 
-    window: int = _option(2, "words on each side of the word in question", at_least=0)
-    hidden: tuple[int, ...] = _option((100,), "hidden units, or a list: one layer each", at_least=1)
+    window: int = _option(
+        2, "words on each side of the word in question", at_least=0, at_most=_MANY
+    )
+    hidden: tuple[int, ...] = _option(
+        (100,), "hidden units, or a list: one layer each", at_least=1, at_most=_MANY
+    )
     share_hidden: bool = _option(True, "one hidden layer for all types, or a network per type")
     activation: str = _option("sigmoid", "nonlinearity", choices=("sigmoid", "tanh", "relu"))
     tags: str = _option(
@@ -88,7 +96,7 @@ class FeatureOptions:
     """What x holds beside word vectors: a small trained vector for each of these, and more."""
 
     feature_size: int = _option(
-        4, "size of the vector of each, from capitals to train_lists", at_least=1
+        4, "size of the vector of each, from capitals to train_lists", at_least=1, at_most=_MANY
     )
     capitals: bool = _option(False, "the class of capitalisation")
     shape: bool = _option(False, "the shape, Xx-dd")
@@ -106,6 +114,7 @@ class FeatureOptions:
         0,
         "size of the mean vector of the word's runs of 3 and 4 characters, hashed; 0: none",
         at_least=0,
+        at_most=_MANY,
     )
     documents: bool = _option(False, "what the rest of the document tells of the word")
     folds: int = _option(
@@ -144,7 +153,7 @@ class TrainingOptions:
     """How to descend."""
 
     epochs: int = _option(20, "times to go through the training data at most", at_least=1)
-    batch_size: int = _option(32, "windows in a batch", at_least=1)
+    batch_size: int = _option(32, "windows in a batch", at_least=1, at_most=10**9)
     optimizer: str = _option("sgd", "update rule", choices=("sgd", "adagrad", "adam"))
     learning_rate: float = _option(1.0, "step size α", above=0)
     vectors_rate: float = _option(

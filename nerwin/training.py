@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -85,20 +86,30 @@ class Run:
         """
         _check_place(folder, overwrite)
         config = with_absolute_paths(config)
+        if str(folder.resolve()) in map(os.path.realpath, config.training.teachers):
+            raise ConfigError(f"{folder}: one of the teachers; give another --output")
         run = cls(folder, *prepare(config))
         folder.mkdir(parents=True, exist_ok=True)
         with locking(folder):
             _check_place(folder, overwrite)  # as it is now: to read the data took seconds
-            modeldir.empty(folder)
-            modeldir.create(folder, run.model, run.manifest)
-            run._keep_vectors()
+            modeldir.set_aside(folder)
+            try:
+                modeldir.create(folder, run.model, run.manifest)
+                run._keep_vectors()
+            except BaseException:
+                run.discard()
+                raise
         return run
 
-    def discard(self) -> None:
-        """Remove the folder of a run of which no epoch was finished; there is nothing in it."""
-        if not (self.folder / MANIFEST).exists():
-            modeldir.remove(self.folder)
+    def discard(self) -> bool:
+        """Remove a run of which no epoch was finished; there is nothing in it. Whether the one that
+        it was to replace is there again.
+        """
+        unfinished = not (self.folder / MANIFEST).exists()
+        if unfinished:
+            modeldir.put_back(self.folder)
         unlock(self.folder)
+        return unfinished and (self.folder / MANIFEST).exists()
 
     @classmethod
     def resume(cls, folder: Path, epochs: int | None = None) -> Run:
@@ -125,10 +136,11 @@ class Run:
                 raise NerwinError(f"{teacher} is not as it was when the run began")
         if epochs is not None:
             manifest.config = replace(config, training=replace(config.training, epochs=epochs))
-            write_manifest(folder, manifest)
         run = cls(folder, modeldir.load_model(folder, "last").as_trained(), manifest, splits)
         if run.last_epoch:
             _, run._optimizer_state = modeldir.load_checkpoint(folder, manifest, manifest.last)
+        if epochs is not None:
+            write_manifest(folder, manifest)
         modeldir.remove_unnamed(folder, manifest)
         run._keep_vectors()
         return run

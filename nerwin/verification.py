@@ -20,7 +20,7 @@ from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 from nerwin.gold import Gold
 from nerwin.initial import new_parameters
-from nerwin.model import Model
+from nerwin.model import TRANSITIONS, Model
 from nerwin.options import ModelOptions
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
@@ -272,6 +272,8 @@ def trained_case(model: Model, gold: Gold) -> Case:
     touched = _touched(rows[:, 0], model.options)
     others = model.parameters["E"][: len(touched)]  # rows that no window points to
     parameters = model.parameters | {"E": np.concatenate((E, others))}
+    if model.options.loss != "crf":  # then they are counted, and J knows nothing of them
+        parameters = {name: parameters[name] for name in parameters if name not in TRANSITIONS}
 
     def loss(nodes: Mapping[str, Node]) -> Node:
         inputs = Inputs(rows, places, dense, windows.bags)

@@ -16,7 +16,10 @@ import pytest
 from commandline import NERWIN, SMALL, TEST, fails, nerwin
 
 from nerwin import sources
+from nerwin.config import load_config
 from nerwin.descent import Descent
+from nerwin.storage import unlock
+from nerwin.training import Run
 
 
 def test_train_makes_a_run_and_says_what_to_type_next(
@@ -49,6 +52,70 @@ def test_a_run_is_never_overwritten_unasked(
     fails(nerwin("train", *SMALL, "-o", "thesis", "--overwrite"), 2, "not the folder of a run")
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"manifest_version": 3}'])
+def test_what_only_looks_like_a_run_is_not_overwritten(tmp_path: Path, manifest) -> None:
+    mine = tmp_path / "mine"
+    (mine / "epoch-9").mkdir(parents=True)
+    for name in ("words.txt", "metrics.json", "cluster-notes.npy", "epoch-9/model.pt"):
+        (mine / name).write_text("important")
+    if manifest:
+        (mine / "manifest.json").write_text(manifest)
+    before = contents(mine)
+    fails(nerwin("train", *SMALL, "-o", mine, "--overwrite"), 2, "not the folder of a run")
+    assert contents(mine) == before
+
+
+DIVERGES = ("--learning-rate", "1e30")
+
+
+def test_a_run_is_replaced_once_another_has_a_model(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert nerwin("train", *SMALL, "-o", run).exit_code == 0
+    (run / "notes.txt").write_text("mine")
+    before = contents(run)
+    failed = nerwin("train", *SMALL, "-o", run, "--overwrite", *DIVERGES)
+    fails(failed, 1, "diverged", "is as it was before")
+    assert contents(run) == before
+
+    config = load_config(None, [("data", "train", SMALL[1]), ("data", "vectors", "none")])
+    Run.start(config, run, overwrite=True)  # and is killed
+    unlock(run)
+    fails(nerwin("predict", run, "-", input="a"), 2, "no epoch", f"is in {run / 'replaced'}")
+    assert nerwin("predict", run / "replaced", "-", input="a").exit_code == 0
+    fails(nerwin("train", *SMALL, "-o", run, "--overwrite", *DIVERGES), 1, "as it was before")
+    assert contents(run) == before
+
+    assert nerwin("train", *SMALL, "-o", run, "--overwrite", "--seed", 1).exit_code == 0
+    after = contents(run)
+    assert after.keys() == before.keys()
+    assert after["notes.txt"] == b"mine"
+    assert after["manifest.json"] != before["manifest.json"]
+
+
+def test_a_run_does_not_replace_its_teacher(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert nerwin("train", *SMALL, "-o", run).exit_code == 0
+    before = contents(run)
+    again = nerwin("train", *SMALL, "--teachers", run, "-o", run, "--overwrite")
+    fails(again, 2, "one of the teachers")
+    assert contents(run) == before
+
+
+def test_numbers_that_no_array_can_have_are_told(tmp_path: Path) -> None:
+    for option in ("hidden", "dimensions", "ngrams", "feature-size", "batch-size", "window"):
+        for number in (10**18, 10**30):
+            result = nerwin("train", *SMALL, f"--{option}", number, "-o", tmp_path / "run")
+            fails(result, 2, "expected at most")
+
+
 def test_flags_win_over_the_file_and_the_file_over_defaults(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +140,26 @@ def test_resume_takes_epochs_and_nothing_else(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "after epoch 2" in result.output
     assert "best epoch" in result.output
+
+
+def test_a_resume_that_fails_changes_nothing(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert nerwin("train", *SMALL, "-o", run).exit_code == 0
+    (run / "epoch-2" / "E.npy").write_bytes(b"x")
+    before = contents(run)
+    fails(nerwin("train", "--resume", run, "--epochs", 9), 1, "epoch-2")
+    assert contents(run) == before
+
+
+def test_a_run_goes_on_whatever_its_metrics_have_become(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert nerwin("train", *SMALL, "-o", run).exit_code == 0
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    strange = [b"garbage \xff\n", b"null\n", b"[1]\n", b"{}\n", b'{"epoch": "x"}\n', b"\n"]
+    (run / "metrics.jsonl").write_bytes(b"".join([lines[0], *strange, *lines[1:]]))
+    assert nerwin("train", "--resume", run, "--epochs", 3).exit_code == 0
+    lines = (run / "metrics.jsonl").read_bytes().splitlines()[1:]
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
 
 
 def test_train_tells_what_was_tuned(tmp_path: Path) -> None:

@@ -122,7 +122,8 @@ def test_a_folder_of_another_format_says_so_and_can_be_removed(
     (copy / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
     with pytest.raises(DataError, match=remedy):
         modeldir.load_model(copy)
-    modeldir.remove(copy)
+    modeldir.check_replaceable(copy)
+    modeldir.put_back(copy)
     assert not copy.exists()
 
 
@@ -204,5 +205,5 @@ def test_what_is_not_a_runs_own_survives_its_removal_and_its_training(copy: Path
     run = Run.resume(copy, epochs=22)
     for _ in run.epochs():
         pass
-    modeldir.remove(copy)
+    modeldir.empty(copy)
     assert {path.name for path in copy.iterdir()} == {"epoch-1-backup", "notes.txt"}

@@ -221,7 +221,7 @@ def trained(**options):
     options = ModelOptions(hidden=(12,), **options)
     types = ("LOC", "ORG", "PER")
     E = rng.normal(size=(2 + 4, 5)).astype(np.float32)
-    parameters = new_parameters(E, Labels(types, "IO"), options, rng)
+    parameters = new_parameters(E, Labels(types, options.tags), options, rng)
     untouched = rng.normal(size=(2, 5)).astype(np.float32)
     return Model(options, types, Lexicon(Vocabulary.of(WORDS)), parameters, untouched, E[:0]), gold
 
@@ -237,6 +237,14 @@ def test_a_trained_model_is_checked_on_real_windows(padding, share):
     assert checks["W"].entries == 200 < model.parameters["W"].size
     assert checks["E, rows no window touches"].entries > 0
     assert (PADDING in case.touched) == (padding == "learned")
+
+
+def test_what_is_counted_and_not_trained_has_no_derivative():
+    model, gold = trained(tags="BIOES", loss="softmax")
+    counted = {"A": np.zeros((4, 4)), "a": np.zeros(4), "z": np.zeros(4)}
+    model.parameters |= counted
+    checked = {check.parameter for check in trained_case(model, gold).check()}
+    assert checked == {*model.parameters, "E, rows no window touches"} - counted.keys()
 
 
 def test_a_trained_model_with_a_mutant_op_fails(monkeypatch):

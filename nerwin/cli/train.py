@@ -93,7 +93,9 @@ def _config_options(command: click.Command) -> click.Command:
 @click.command("train", cls=_Grouped)
 @click.argument("config", required=False)
 @click.option("-o", "--output", metavar="RUN", help="Folder of the run.  [default: runs/NAME]")
-@click.option("--overwrite", is_flag=True, help="Replace the folder if it exists.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the run in the folder, once an epoch is finished."
+)
 @click.option(
     "--resume", metavar="RUN", help="Go on with a run; only --epochs and --jobs can change."
 )
@@ -249,9 +251,9 @@ def _train(run: Run, introduction: str, jobs: int) -> None:
                 click.echo(_epoch_line(epoch, folds))
         metrics = run.finish()
     except BaseException as error:
-        run.discard()
+        as_before = run.discard()
         if isinstance(error, KeyboardInterrupt | BrokenPipeError):
-            _say_how_to_go_on(run)
+            _say_how_to_go_on(run, as_before)
         if isinstance(error, KeyboardInterrupt):
             sys.exit(INTERRUPTED)
         if isinstance(error, NerwinError) and run.manifest.saved:
@@ -259,6 +261,8 @@ def _train(run: Run, introduction: str, jobs: int) -> None:
             if not isinstance(error, DivergedError):
                 told += f": nerwin train --resume {run.folder}"
             raise NerwinError(told) from error
+        if isinstance(error, NerwinError) and as_before:
+            raise NerwinError(f"{error}; {run.folder} is as it was before") from error
         raise
     _conclude(run, metrics)
 
@@ -300,13 +304,14 @@ def _tuned(run: Run, metrics: dict[str, Any]) -> str:
     return f"tuned on dev: F1 {before:.2f} → {after:.2f}; thresholds {thresholds}{weight}\n"
 
 
-def _say_how_to_go_on(run: Run) -> None:
+def _say_how_to_go_on(run: Run, as_before: bool) -> None:
     click.echo("\n", err=True, nl=False)
     if run.manifest.saved:
         click.echo(f"stopped; {run.folder} holds {_place(run)}. To go on:", err=True)
         click.echo(f"  nerwin train --resume {run.folder}", err=True)
     else:
-        click.echo("stopped before the first epoch was finished; nothing was saved", err=True)
+        kept = f"{run.folder} is as it was before" if as_before else "nothing was saved"
+        click.echo(f"stopped before the first epoch was finished; {kept}", err=True)
 
 
 def _place(run: Run) -> str:
