@@ -94,16 +94,20 @@ def test_a_large_product_is_not_cut_into_crumbs(monkeypatch: pytest.MonkeyPatch)
     assert pieces == [(400, 300)]
 
 
-@pytest.mark.parametrize("architecture", ["SkylakeX", "Haswell", None])
-def test_products_are_cut_for_avx_512(
-    architecture: str | None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("architecture", ["SkylakeX", "Haswell"])
+def test_products_are_cut_for_one_thread_with_avx_512(
+    architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = [{"user_api": "openmp"}, {"user_api": "blas", "architecture": architecture}]
-    monkeypatch.setattr(blas, "_libraries", lambda: SimpleNamespace(info=lambda: known))
-    blas._small_as_they_are.cache_clear()
+    library = SimpleNamespace(architecture=architecture, num_threads=2)
+    found = SimpleNamespace(lib_controllers=[SimpleNamespace(num_threads=1), library])
+    monkeypatch.setattr(blas, "_libraries", lambda: found)
+    blas._for_avx512.cache_clear()
     try:
         pieces = count_pieces(monkeypatch)
-        product(drawn(201, 50), drawn(5, 50, 100))
+        for library.num_threads in (2, 1):
+            pieces.clear()
+            product(drawn(201, 50), drawn(5, 50, 100))
+            cut = architecture == "SkylakeX" and library.num_threads == 1
+            assert len(pieces) == (2 if cut else 1)
     finally:
-        blas._small_as_they_are.cache_clear()
-    assert len(pieces) == (2 if architecture == "SkylakeX" else 1)
+        blas._for_avx512.cache_clear()

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import LibController, ThreadpoolController
 
 from nerwin.engine.types import Array
 
@@ -27,8 +27,8 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
     (k, n), (n, m) -> (k, m), or (k, n) or (P, k, n), (P, n, m) -> (P, k, m).
 
     With AVX-512, OpenBLAS multiplies matrices as they are if that takes no more than a million
-    multiplications. Larger ones it copies first, which takes an eighth as long again, or shares out
-    to its threads, if it may have several, which are woken for each.
+    multiplications. Larger ones it copies first, which takes an eighth as long again, but with
+    several threads it shares them out.
     """
     (k, n), m = A.shape[-2:], B.shape[-1]
     rows = _SMALL // max(1, n * m)
@@ -43,9 +43,14 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
     return out
 
 
-@cache
 def _small_as_they_are() -> bool:
-    return any(library.get("architecture") in _AS_THEY_ARE for library in _libraries().info())
+    return any(library.num_threads == 1 for library in _for_avx512())
+
+
+@cache
+def _for_avx512() -> list[LibController]:
+    libraries = _libraries().lib_controllers
+    return [one for one in libraries if getattr(one, "architecture", None) in _AS_THEY_ARE]
 
 
 @cache
