@@ -108,7 +108,7 @@ def set_aside(folder: Path) -> None:
     aside = folder / REPLACED
     if (folder / MANIFEST).exists():
         if (aside / MANIFEST).exists():
-            shutil.rmtree(aside)
+            _drop_replaced(folder)
         aside.mkdir(exist_ok=True)
         try:
             _move(folder, aside)
@@ -124,9 +124,15 @@ def put_back(folder: Path) -> None:
     """
     empty(folder)
     _move(folder / REPLACED, folder)
-    for path in (folder / REPLACED, folder):
-        with contextlib.suppress(OSError):
-            path.rmdir()
+    _drop_replaced(folder)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _drop_replaced(folder: Path) -> None:
+    empty(folder / REPLACED)
+    with contextlib.suppress(OSError):
+        (folder / REPLACED).rmdir()
 
 
 def _move(run: Path, folder: Path) -> None:
@@ -210,8 +216,9 @@ def add_checkpoint(
     manifest = replace(before, checkpoints=kept, best=best_name, last=name)
     # From here on the manifest on disk may name the checkpoint, whatever happens.
     write_manifest(folder, manifest)
-    for old in (*before.checkpoints.keys() - kept.keys(), REPLACED):
+    for old in before.checkpoints.keys() - kept.keys():
         shutil.rmtree(folder / old, ignore_errors=True)
+    _drop_replaced(folder)
     if not best:
         shutil.rmtree(folder / best_name / "optimizer", ignore_errors=True)
     return manifest
@@ -231,8 +238,9 @@ def add_of_first_pass(
         kept[name] = checkpoint
     manifest = replace(manifest, folds=folds, checkpoints=kept, best="", last="")
     write_manifest(folder, manifest)
-    for old in {before, REPLACED} - {name}:
-        shutil.rmtree(folder / old, ignore_errors=True)
+    if before != name:
+        shutil.rmtree(folder / before, ignore_errors=True)
+    _drop_replaced(folder)
     if finished:
         shutil.rmtree(folder / name / "optimizer", ignore_errors=True)
     return manifest

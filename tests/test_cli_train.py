@@ -79,10 +79,13 @@ DIVERGES = ("--learning-rate", "1e30")
 def test_a_run_is_replaced_once_another_has_a_model(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert nerwin("train", *SMALL, "-o", run).exit_code == 0
-    (run / "notes.txt").write_text("mine")
+    (run / "replaced").mkdir()
+    for name in ("notes.txt", "replaced/notes.txt"):
+        (run / name).write_text("mine")
     before = contents(run)
     failed = nerwin("train", *SMALL, "-o", run, "--overwrite", *DIVERGES)
-    fails(failed, 1, "diverged", "is as it was before")
+    fails(failed, 1, "diverged")
+    assert f"{run} is as it was before\n" in failed.stderr
     assert contents(run) == before
 
     config = load_config(None, [("data", "train", SMALL[1]), ("data", "vectors", "none")])
@@ -90,13 +93,13 @@ def test_a_run_is_replaced_once_another_has_a_model(tmp_path: Path) -> None:
     unlock(run)
     fails(nerwin("predict", run, "-", input="a"), 2, "no epoch", f"is in {run / 'replaced'}")
     assert nerwin("predict", run / "replaced", "-", input="a").exit_code == 0
-    fails(nerwin("train", *SMALL, "-o", run, "--overwrite", *DIVERGES), 1, "as it was before")
+    fails(nerwin("train", *SMALL, "-o", run, "--overwrite", *DIVERGES), 1, "diverged")
     assert contents(run) == before
 
     assert nerwin("train", *SMALL, "-o", run, "--overwrite", "--seed", 1).exit_code == 0
     after = contents(run)
     assert after.keys() == before.keys()
-    assert after["notes.txt"] == b"mine"
+    assert after["notes.txt"] == after["replaced/notes.txt"] == b"mine"
     assert after["manifest.json"] != before["manifest.json"]
 
 

@@ -254,6 +254,8 @@ def _train(run: Run, introduction: str, jobs: int) -> None:
         as_before = run.discard()
         if isinstance(error, KeyboardInterrupt | BrokenPipeError):
             _say_how_to_go_on(run, as_before)
+        elif as_before:
+            click.echo(f"{run.folder} is as it was before", err=True)
         if isinstance(error, KeyboardInterrupt):
             sys.exit(INTERRUPTED)
         if isinstance(error, NerwinError) and run.manifest.saved:
@@ -261,8 +263,6 @@ def _train(run: Run, introduction: str, jobs: int) -> None:
             if not isinstance(error, DivergedError):
                 told += f": nerwin train --resume {run.folder}"
             raise NerwinError(told) from error
-        if isinstance(error, NerwinError) and as_before:
-            raise NerwinError(f"{error}; {run.folder} is as it was before") from error
         raise
     _conclude(run, metrics)
 
