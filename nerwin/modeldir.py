@@ -21,7 +21,6 @@ process is killed.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -38,16 +37,14 @@ from nerwin.decoding import Calibration, Decision
 from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError
 from nerwin.manifest import (
-    CHECKPOINT,
-    FORMAT,
     MANIFEST,
-    REPLACED,
     Manifest,
     model_number,
     read_manifest,
     write_manifest,
 )
 from nerwin.model import Model
+from nerwin.runfiles import drop_replaced
 from nerwin.storage import Kept, damage, load_array, read, save_array, write_file
 from nerwin.text.gazetteers import EntityList
 from nerwin.text.lexicon import Lexicon
@@ -55,9 +52,6 @@ from nerwin.text.vocabulary import SPECIAL, Vocabulary
 
 if TYPE_CHECKING:
     from nerwin.engine.optim import State
-
-_TEXTS = ("words.txt", "features.json", "gazetteers.json")
-_FILES = (*_TEXTS, "index.npy", "untouched.npy", "pretrained.npy", "metrics.json", "metrics.jsonl")
 
 
 def create(folder: Path, model: Model, manifest: Manifest) -> None:
@@ -81,91 +75,6 @@ def create(folder: Path, model: Model, manifest: Manifest) -> None:
         manifest.files[name] = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
     for name, array in arrays.items():
         manifest.files[name] = save_array(folder / name, array)
-
-
-def is_free(folder: Path) -> bool:
-    """Whether there is nothing in the folder's place, or an empty folder."""
-    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-
-
-def check_replaceable(folder: Path) -> None:
-    """Raise ConfigError if there is something in the folder's place that is not a run."""
-    if not (is_free(folder) or _is_run(folder) or _is_run(folder / REPLACED)):
-        raise ConfigError(f"{folder}: not the folder of a run, so it is not overwritten")
-
-
-def _is_run(folder: Path) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        about = json.loads((folder / MANIFEST).read_bytes())
-        if isinstance(about, dict) and about.get("format") == FORMAT:
-            return True
-    # Killed before its first epoch was finished; or its manifest is damaged.
-    return all((folder / name).exists() for name in ("words.txt", "index.npy"))
-
-
-def set_aside(folder: Path) -> None:
-    """Make room for a run; one that is there, and has a model, is kept until the new one has."""
-    aside = folder / REPLACED
-    if (folder / MANIFEST).exists():
-        if (aside / MANIFEST).exists():
-            _drop_replaced(folder)
-        aside.mkdir(exist_ok=True)
-        try:
-            _move(folder, aside)
-        except BaseException:
-            _move(aside, folder)
-            raise
-    empty(folder)
-
-
-def put_back(folder: Path) -> None:
-    """Remove a run that has no model yet, and its folder if nothing else is in it; or the run that
-    was there before is there again.
-    """
-    empty(folder)
-    _move(folder / REPLACED, folder)
-    _drop_replaced(folder)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _drop_replaced(folder: Path) -> None:
-    empty(folder / REPLACED)
-    with contextlib.suppress(OSError):
-        (folder / REPLACED).rmdir()
-
-
-def _move(run: Path, folder: Path) -> None:
-    for path in _paths(run):
-        path.rename(folder / path.name)
-
-
-def empty(folder: Path) -> None:
-    """Remove a run's files."""
-    for path in _paths(folder):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink()
-
-
-def _paths(folder: Path) -> list[Path]:
-    """A run's files and checkpoints; the manifest, which may be damaged, is not asked. It is the
-    last: as long as it is there, the rest is known to be a run's.
-    """
-    there = folder.iterdir() if folder.is_dir() else ()
-    found = [path for path in there if CHECKPOINT.fullmatch(path.name)]
-    for pattern in ("cluster[0-9]*.npy", *_FILES, MANIFEST):
-        found += [*folder.glob(f"{pattern}.partial"), *folder.glob(pattern)]
-    return found
-
-
-def remove_unnamed(folder: Path, manifest: Manifest) -> None:
-    """Remove the checkpoints that the manifest does not name: what a killed process may leave."""
-    named = {*manifest.checkpoints, *(fold["folder"] for fold in manifest.folds)}
-    for path in folder.iterdir():
-        if CHECKPOINT.fullmatch(path.name) and path.name not in named:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def write_checkpoint(
@@ -218,7 +127,7 @@ def add_checkpoint(
     write_manifest(folder, manifest)
     for old in before.checkpoints.keys() - kept.keys():
         shutil.rmtree(folder / old, ignore_errors=True)
-    _drop_replaced(folder)
+    drop_replaced(folder)
     if not best:
         shutil.rmtree(folder / best_name / "optimizer", ignore_errors=True)
     return manifest
@@ -240,7 +149,7 @@ def add_of_first_pass(
     write_manifest(folder, manifest)
     if before != name:
         shutil.rmtree(folder / before, ignore_errors=True)
-    _drop_replaced(folder)
+    drop_replaced(folder)
     if finished:
         shutil.rmtree(folder / name / "optimizer", ignore_errors=True)
     return manifest

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin import metrics, modeldir, tuning
+from nerwin import metrics, modeldir, runfiles, tuning
 from nerwin.batches import Batches
 from nerwin.descent import Descent
 from nerwin.engine.blas import one_thread
@@ -92,7 +92,7 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         with locking(folder):
             _check_place(folder, overwrite)  # as it is now: to read the data took seconds
-            modeldir.set_aside(folder)
+            runfiles.set_aside(folder)
             try:
                 modeldir.create(folder, run.model, run.manifest)
                 run._keep_vectors()
@@ -107,7 +107,7 @@ class Run:
         """
         unfinished = not (self.folder / MANIFEST).exists()
         if unfinished:
-            modeldir.put_back(self.folder)
+            runfiles.put_back(self.folder)
         unlock(self.folder)
         return unfinished and (self.folder / MANIFEST).exists()
 
@@ -141,7 +141,7 @@ class Run:
             _, run._optimizer_state = modeldir.load_checkpoint(folder, manifest, manifest.last)
         if epochs is not None:
             write_manifest(folder, manifest)
-        modeldir.remove_unnamed(folder, manifest)
+        runfiles.remove_unnamed(folder, manifest)
         run._keep_vectors()
         return run
 
@@ -325,6 +325,6 @@ class Run:
 
 def _check_place(folder: Path, overwrite: bool) -> None:
     if overwrite:
-        modeldir.check_replaceable(folder)
-    elif not modeldir.is_free(folder):
+        runfiles.check_replaceable(folder)
+    elif not runfiles.is_free(folder):
         raise ConfigError(f"{folder}: exists already; give another --output, or say --overwrite")

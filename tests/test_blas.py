@@ -75,7 +75,7 @@ def test_a_product_in_pieces_is_the_product(
 ) -> None:
     expected = np.einsum("...kn,...nm->...km", A.astype(float), B.astype(float))
     out = np.full(expected.shape, np.nan, np.float32) if given else None
-    monkeypatch.setattr(blas, "_small_as_they_are", lambda: in_pieces)
+    monkeypatch.setattr(blas, "_faster_in_pieces", lambda: in_pieces)
     pieces = count_pieces(monkeypatch)
     made = product(A, B, out)
     assert made is out or (not given and made.dtype == np.result_type(A, B))
@@ -88,7 +88,7 @@ def test_a_product_in_pieces_is_the_product(
 
 
 def test_a_large_product_is_not_cut_into_crumbs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blas, "_small_as_they_are", lambda: True)
+    monkeypatch.setattr(blas, "_faster_in_pieces", lambda: True)
     pieces = count_pieces(monkeypatch)
     product(drawn(400, 300), drawn(1, 300, 300))
     assert pieces == [(400, 300)]

@@ -9,7 +9,7 @@ import pytest
 from conftest import SMALL
 
 import nerwin
-from nerwin import modeldir
+from nerwin import modeldir, runfiles
 from nerwin.config import load_config
 from nerwin.errors import ConfigError, DataError
 from nerwin.manifest import read_manifest
@@ -122,8 +122,8 @@ def test_a_folder_of_another_format_says_so_and_can_be_removed(
     (copy / "manifest.json").write_text(json.dumps(manifest | {"version": version}))
     with pytest.raises(DataError, match=remedy):
         modeldir.load_model(copy)
-    modeldir.check_replaceable(copy)
-    modeldir.put_back(copy)
+    runfiles.check_replaceable(copy)
+    runfiles.put_back(copy)
     assert not copy.exists()
 
 
@@ -166,12 +166,12 @@ def test_a_write_that_fails_leaves_the_last_checkpoint_whole(
 
 
 def test_only_a_run_may_be_replaced(trained: Path, tmp_path: Path) -> None:
-    modeldir.check_replaceable(trained)
-    modeldir.check_replaceable(tmp_path / "nothing there")
-    modeldir.check_replaceable(tmp_path)
+    runfiles.check_replaceable(trained)
+    runfiles.check_replaceable(tmp_path / "nothing there")
+    runfiles.check_replaceable(tmp_path)
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(ConfigError, match="not the folder of a run"):
-        modeldir.check_replaceable(tmp_path)
+        runfiles.check_replaceable(tmp_path)
 
 
 def test_an_unfinished_write_of_the_first_epoch_can_be_discarded(
@@ -205,5 +205,5 @@ def test_what_is_not_a_runs_own_survives_its_removal_and_its_training(copy: Path
     run = Run.resume(copy, epochs=22)
     for _ in run.epochs():
         pass
-    modeldir.empty(copy)
+    runfiles.empty(copy)
     assert {path.name for path in copy.iterdir()} == {"epoch-1-backup", "notes.txt"}

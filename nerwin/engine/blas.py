@@ -32,7 +32,7 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
     """
     (k, n), m = A.shape[-2:], B.shape[-1]
     rows = _SMALL // max(1, n * m)
-    if not (k > rows >= _FEWEST and _small_as_they_are()):
+    if not (k > rows >= _FEWEST and _faster_in_pieces()):
         return np.matmul(A, B, out=out)
     A = np.ascontiguousarray(A)
     if out is None:
@@ -43,7 +43,7 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
     return out
 
 
-def _small_as_they_are() -> bool:
+def _faster_in_pieces() -> bool:
     return any(library.num_threads == 1 for library in _for_avx512())
 
 
