@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,17 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from nerwin.engine import blas
 from nerwin.engine.blas import one_thread, product
+
+
+@pytest.fixture(autouse=True)
+def all_libraries() -> Iterator[None]:
+    """Those of SciPy too, which tests before may have loaded after NumPy's were looked for."""
+    found = blas._libraries, blas._for_avx512
+    for cached in found:
+        cached.cache_clear()
+    yield
+    for cached in found:
+        cached.cache_clear()
 
 
 def threads() -> set[int]:
@@ -101,13 +113,9 @@ def test_products_are_cut_for_one_thread_with_avx_512(
     library = SimpleNamespace(architecture=architecture, num_threads=2)
     found = SimpleNamespace(lib_controllers=[SimpleNamespace(num_threads=1), library])
     monkeypatch.setattr(blas, "_libraries", lambda: found)
-    blas._for_avx512.cache_clear()
-    try:
-        pieces = count_pieces(monkeypatch)
-        for library.num_threads in (2, 1):
-            pieces.clear()
-            product(drawn(201, 50), drawn(5, 50, 100))
-            cut = architecture == "SkylakeX" and library.num_threads == 1
-            assert len(pieces) == (2 if cut else 1)
-    finally:
-        blas._for_avx512.cache_clear()
+    pieces = count_pieces(monkeypatch)
+    for library.num_threads in (2, 1):
+        pieces.clear()
+        product(drawn(201, 50), drawn(5, 50, 100))
+        cut = architecture == "SkylakeX" and library.num_threads == 1
+        assert len(pieces) == (2 if cut else 1)

@@ -55,5 +55,7 @@ def _for_avx512() -> list[LibController]:
 
 @cache
 def _libraries() -> ThreadpoolController:
-    """The libraries of this process; to look for them takes longer than to tag a sentence."""
+    """The libraries that are loaded when they are first asked for, NumPy's among them: nothing here
+    multiplies with another. To look for them takes longer than to tag a sentence.
+    """
     return ThreadpoolController()
