@@ -25,7 +25,7 @@ LADDER = [
     ["prediction"],
     ["descent", "folds", "tuning", "sources", "metrics"],
     ["evaluation", "batches", "modeldir"],
-    ["initial", "gold", "ensemble"],
+    ["initial", "gold", "ensemble", "runfiles"],
     ["model", "manifest"],
     ["classifier", "consistency"],
     ["decoding", "records", "scoring"],
