@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -13,7 +15,8 @@ from material import Material
 from measuring import FAST, Measure, installed, loops
 from peers import naive
 from problem import RATES, Problem, batches, lecture
-from threadpoolctl import threadpool_limits
+
+from nerwin.engine.blas import one_thread, shared
 
 SIZES = {"sgd": (64, 256, 1024), "adam": (64, 256)}
 HIDDEN = (100, 300)
@@ -21,9 +24,7 @@ WARM_UP = 5  # steps
 
 
 def measures(material: Material) -> list[Measure]:
-    """SGD and Adam, small and large batches, one thread and two; ``nerwin train`` itself keeps to
-    one.
-    """
+    """SGD and Adam, small and large batches, one thread and two."""
     windows = 2048 if material.quick else 50_000
     found = []
     for hidden in HIDDEN:
@@ -36,9 +37,12 @@ def measures(material: Material) -> list[Measure]:
                     task = f"{optimizer}, H = {hidden}, batch {size}, {threads} thread"
                     task += "s" if threads > 1 else ""
                     for who, steps_of in contestants.items():
-                        rate = _timed(steps_of, steps, threads, compiled=who == FAST)
+                        if who == "nerwin" and threads > 1:
+                            continue  # it has one thread
+                        inside = _nerwin_on if "nerwin" in who else _torch_on
+                        rate = _timed(steps_of, steps, partial(inside, threads, who == FAST))
                         found.append(Measure(task, who, "windows/s", rate))
-        one_by_one = _timed(_naive(problem), windows // 20, 1)
+        one_by_one = _timed(_naive(problem), windows // 20, one_thread)
         task = f"sgd, H = {hidden}, one example at a time, 1 thread"
         found.append(Measure(task, "NumPy", "windows/s", one_by_one))
     return sorted(found, key=lambda measure: measure.task.endswith("threads"))
@@ -87,12 +91,10 @@ def _naive(problem: Problem) -> Steps:
 
 
 def _timed(
-    steps_of: Steps, steps: int, threads: int, *, compiled: bool = False
+    steps_of: Steps, steps: int, inside: Callable[[], AbstractContextManager[object]] = nullcontext
 ) -> Callable[[], float]:
     def rate() -> float:
-        _set_torch_threads(threads)
-        limits = threadpool_limits(threads, "blas")
-        with limits, loops(compiled), np.errstate(over="ignore"):
+        with inside(), np.errstate(over="ignore"):
             sum(islice(steps_of, WARM_UP))
             began = time.perf_counter()
             windows = sum(islice(steps_of, steps))
@@ -101,7 +103,14 @@ def _timed(
     return rate
 
 
-def _set_torch_threads(threads: int) -> None:
-    torch: Any = sys.modules.get("torch")
-    if torch:
-        torch.set_num_threads(threads)
+@contextmanager
+def _nerwin_on(threads: int, compiled: bool) -> Iterator[None]:
+    with loops(compiled), shared(threads):
+        yield
+
+
+@contextmanager
+def _torch_on(threads: int, _: bool) -> Iterator[None]:
+    torch: Any = sys.modules["torch"]
+    torch.set_num_threads(threads)
+    yield

@@ -8,12 +8,13 @@ import numpy as np
 
 from nerwin.batches import Batch, Batches
 from nerwin.classifier import Dropout, parameter_nodes
-from nerwin.engine.blas import one_thread
+from nerwin.engine.blas import shared
 from nerwin.engine.graph import backward
 from nerwin.engine.optim import SGD, AdaGrad, Adam, Optimizer, clipped, linear_decay
 from nerwin.errors import DivergedError
 from nerwin.model import Model
 from nerwin.options import TrainingOptions
+from nerwin.processes import usable_cores
 
 
 class Descent:
@@ -33,14 +34,18 @@ class Descent:
         self.optimizer = _make_optimizer(options)
         self._nodes = parameter_nodes(model.parameters, model.options)
 
-    def epoch(self, number: int, progress: Callable[[int], None]) -> tuple[float, float]:
+    def epoch(
+        self, number: int, progress: Callable[[int], None], threads: int = 1
+    ) -> tuple[float, float]:
         """Train one epoch; its mean loss, and the learning rate at its end.
 
-        The same model, data and seed give the same bits again, on one machine: BLAS runs on one
-        thread, which is also the fastest for products of this size. ``progress`` is told the
-        number of windows after each batch. Raises DivergedError if the numbers run away.
+        The same model, data and seed give the same bits again, on one machine, however many
+        threads share the products, see ``blas.shared``. ``progress`` is told the number of windows
+        after each batch. Raises DivergedError if the numbers run away.
         """
         options, n = self.options, len(self.batches)
+        # More than there are cores, or parts of a small product, would have nothing to do.
+        threads = min(threads, usable_cores(), 2 * self.model.options.window + 1)
         rng = np.random.default_rng((self.seed[0], number, *self.seed[1:]))
         dropout = None
         shares = options.dropout, options.dropout_dense, options.dropout_hidden
@@ -48,7 +53,7 @@ class Descent:
             dropout = Dropout(rng, *shares)
         total, done = 0.0, 0
         rate = options.learning_rate
-        with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+        with shared(threads), np.errstate(over="ignore", invalid="ignore"):
             for batch in self.batches.epoch(rng):
                 if options.schedule == "linear":
                     share = ((number - 1) * n + done) / (options.epochs * n)

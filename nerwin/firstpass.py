@@ -65,14 +65,17 @@ class FirstPass:
         self._batches = Batches(self._model, train, manifest.config.training, None, Y)
         self._number = 0  # of the model that is being trained here
         self._descent: Descent | None = None
+        self._threads = 1
 
     def epochs(self, jobs: int, progress: Callable[[int], None]) -> Generator[Trained]:
-        """All epochs that are missing, of as many models at once as there are jobs.
+        """All epochs that are missing, of as many models at once as there are jobs, or of one by as
+        many threads.
 
         progress  is told the number of windows after each batch, or, with several jobs, epoch
         """
         waiting = iter(self._manifest.missing)
-        jobs = min(jobs, len(self._manifest.missing))
+        self._threads, jobs = jobs, min(jobs, len(self._manifest.missing))
+        self._threads //= jobs
         # Each job takes the next model that waits when it is done with one.
         tasks = [chain.from_iterable(map(self._missing, waiting)) for _ in range(jobs)]
         if jobs == 1:
@@ -115,7 +118,7 @@ class FirstPass:
         descent = self._descent
         began = time.perf_counter()
         try:
-            loss, rate = descent.epoch(epoch, progress)
+            loss, rate = descent.epoch(epoch, progress, self._threads)
         except DivergedError as error:
             raise DivergedError(f"model {number} of the first pass, {error}") from error
         seconds = time.perf_counter() - began

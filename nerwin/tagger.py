@@ -111,7 +111,7 @@ def train(
               it nor ``train`` is given
     output    the run's folder, which must not exist, or be a run's that may be overwritten
     on_epoch  called after each epoch
-    jobs      how many models of a first pass are trained at once, if there is one
+    jobs      how many models of a first pass are trained at once, and how many threads train one
     options   of any section, by name: ``epochs=5, hidden=(200, 100)``
 
     Raises ConfigError for options that cannot be, DataError for files that cannot be used. If it

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Generator
@@ -22,7 +23,8 @@ import numpy as np
 from nerwin import metrics, modeldir, runfiles, tuning
 from nerwin.batches import Batches
 from nerwin.descent import Descent
-from nerwin.engine.blas import one_thread
+from nerwin.engine import kernels
+from nerwin.engine.blas import one_thread, shareable
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array, Indices
 from nerwin.ensemble import Ensemble
@@ -51,6 +53,8 @@ from nerwin.sources import (
     with_absolute_paths,
 )
 from nerwin.storage import locking, unlock, write_file
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
 
@@ -196,11 +200,16 @@ class Run:
         """Train epoch after epoch, each saved before it is given, until the run is done.
 
         The models of a first pass come before the model itself, up to ``jobs`` of them at once,
-        with their epochs in any order then. ``progress`` is told the number of windows after each
-        batch, of several models after each epoch. Raises ConfigError if there are no jobs.
+        with their epochs in any order then; one model alone is trained by as many threads.
+        ``progress`` is told the number of windows after each batch, of several models after each
+        epoch. Raises ConfigError if there are no jobs.
         """
         if jobs < 1:
             raise ConfigError(f"jobs: at least 1, not {jobs}")
+        if jobs > 1 and not shareable():
+            another = "NumPy has not the BLAS that its wheels bring"
+            reason = another if kernels.compiled() else "for more, pip install 'nerwin[fast]'"
+            log.warning("one thread trains a model: %s", reason)
         about = {"config": self.config.as_dict(), "provenance": self.manifest.provenance}
         metrics.begin(self.folder, about, self.manifest.saved)
         if self.manifest.missing:
@@ -208,7 +217,7 @@ class Run:
         while not self.done:
             if self._descent is None:
                 self._descent = self._begin()
-            yield self._epoch(self._descent, progress)
+            yield self._epoch(self._descent, progress, jobs)
 
     def finish(self) -> dict[str, Any]:
         """Tune the best epoch on dev, measure it on dev and test before and after, and write
@@ -293,10 +302,10 @@ class Run:
         self._Y = Y
         return Y
 
-    def _epoch(self, descent: Descent, progress: Progress) -> Epoch:
+    def _epoch(self, descent: Descent, progress: Progress, threads: int) -> Epoch:
         began = time.perf_counter()
         number = self.last_epoch + 1
-        loss, rate = descent.epoch(number, progress)
+        loss, rate = descent.epoch(number, progress, threads)
         seconds = time.perf_counter() - began
         dev = self.splits.get("dev")
         scores = evaluate(self.model, dev) if dev else None

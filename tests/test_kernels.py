@@ -105,6 +105,9 @@ def test_sums_over_and_by_place(
     assert_same_bits(lambda: kernels.sum_over_places(A, words))
     assert_same_bits(lambda: kernels.sum_by_place(dZ, words, k))
     assert_same_bits(lambda: kernels.sum_by_place(dZ[:, ::-1], words, k))
+    dA = np.full((P, k, m), np.nan, dtype)  # there may be anything
+    kernels.compiled().sum_by_place(dZ, words.astype(np.int64), dA)
+    assert dA.tobytes() == in_numpy(lambda: kernels.sum_by_place(dZ, words, k)).tobytes()
 
 
 @given(seeds, st.sampled_from([(0,), (1,), (30,), (0, 5), (8, 5), (3, 2, 2)]), indices)

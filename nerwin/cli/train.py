@@ -104,8 +104,8 @@ def _config_options(command: click.Command) -> click.Command:
     "--jobs",
     type=click.IntRange(0),
     metavar="N",
-    help="With --folds, train N models of the first pass at once; 0 is one for each core.  "
-    "[default: 1]",
+    help="Train on N cores: N models of a first pass at once, see --folds, then one model by N "
+    "threads; 0 is all cores.  [default: 1]",
 )
 @click.option(
     "--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="Set any option."
@@ -237,8 +237,6 @@ def _train(run: Run, introduction: str, jobs: int) -> None:
     folds = run.config.features.folds
     try:
         click.echo(introduction)
-        if jobs > 1 and not folds:
-            click.echo("--jobs is for a first pass, see --folds: one process trains\n", err=True)
         if not run.done:
             click.echo(_HEADER)
         first = bool(folds) and not run.manifest.missing and not run.last_epoch

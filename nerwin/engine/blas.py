@@ -1,25 +1,70 @@
 """BLAS on one thread: fastest for products of this size, and the same bits again on one machine.
-And products as it is fastest with them.
+And products as it is fastest with them, which other threads may share.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import LibController, ThreadpoolController
 
+from nerwin.engine import kernels
 from nerwin.engine.types import Array
+
+if TYPE_CHECKING:
+    from nerwin.engine.team import Team
 
 _SMALL = 100**3  # multiplications
 _AS_THEY_ARE = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's products for AVX-512
 _FEWEST = 16  # rows, or what each call costs is felt
 
 
+class _Own(threading.local):
+    """What each thread of Python has of its own."""
+
+    team: Team | None = None
+
+
+_own = _Own()
+
+
 def one_thread() -> AbstractContextManager[object]:
     """Inside, BLAS runs on one thread; outside, as before."""
     return _libraries().limit(limits=1, user_api="blas")
+
+
+@contextmanager
+def shared(threads: int) -> Iterator[None]:
+    """``one_thread``, but so many threads share what ``product`` is asked for in this one, where
+    ``team`` is possible. What comes out is the same, bit by bit.
+    """
+    with one_thread():
+        gemm = shareable() if threads > 1 else None
+        if gemm is None:
+            yield
+            return
+        from nerwin.engine.team import Team
+
+        with Team(threads, gemm) as team:
+            _own.team = team
+            try:
+                yield
+            finally:
+                _own.team = None
+
+
+def shareable() -> int | None:
+    """What ``team`` shares out, if it can: that takes Numba, and the OpenBLAS of NumPy's wheels."""
+    if not kernels.compiled():
+        return None
+    from nerwin.engine.team import gemm_of
+
+    return gemm_of(library.filepath for library in _libraries().lib_controllers)
 
 
 def product(A: Array, B: Array, out: Array | None = None) -> Array:
@@ -28,19 +73,28 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
 
     With AVX-512, OpenBLAS multiplies matrices as they are if that takes no more than a million
     multiplications. Larger ones it copies first, which takes an eighth as long again, but with
-    several threads it shares them out.
+    several threads of its own it shares them out.
     """
-    (k, n), m = A.shape[-2:], B.shape[-1]
-    rows = _SMALL // max(1, n * m)
-    if not (k > rows >= _FEWEST and _faster_in_pieces()):
+    rows, k = _rows_at_once(A, B), A.shape[-2]
+    if rows == k and not _own.team:
         return np.matmul(A, B, out=out)
-    A = np.ascontiguousarray(A)
+    if rows < k:
+        A = np.ascontiguousarray(A)
     if out is None:
-        out = np.empty((*B.shape[:-2], k, m), np.result_type(A, B))
-    rows = -(-k // -(-k // rows))
-    for i in range(0, k, rows):
+        out = np.empty((*B.shape[:-2], k, B.shape[-1]), np.result_type(A, B))
+    done = _own.team.multiply(A, B, out, rows) if _own.team else 0
+    for i in range(done, k, rows):
         np.matmul(A[..., i : i + rows, :], B, out=out[..., i : i + rows, :])
     return out
+
+
+def _rows_at_once(A: Array, B: Array) -> int:
+    """Of all rows of A."""
+    (k, n), m = A.shape[-2:], B.shape[-1]
+    rows = _SMALL // max(1, n * m)
+    if k > rows >= _FEWEST and _faster_in_pieces():
+        return -(-k // -(-k // rows))
+    return k
 
 
 def _faster_in_pieces() -> bool:

@@ -43,7 +43,7 @@ def window_network(
         if not made or made[0][0] is not dJ:
             dS = np.tanh(S * 0.5)
             loops.logistic_slopes(dS, Y, dJ / B)
-            db, dA = np.zeros(m, V.dtype), np.zeros((P, k, m), V.dtype)
+            db, dA = np.empty(m, V.dtype), np.empty((P, k, m), V.dtype)
             loops.deltas(H, dS @ U.T, words, db, dA)
             made[:] = [(dJ, (dS, db, dA))]
         return made[0][1]

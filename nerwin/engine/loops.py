@@ -67,19 +67,42 @@ def sum_over_places(A: Array, words: Indices, Z: Array) -> None:
                 z[j] += last[j]
 
 
+@njit(inline="always", **_SETTINGS)
+def _add_by_place(z: Array, words: Indices, dA: Array, begun: Array) -> None:
+    """Add z (m,) to the sums of a window's words (P,), or begin them: so they need not be zero,
+    and are not read from far away to be so.
+    """
+    zero = z.dtype.type(0)
+    for p in range(len(words)):
+        total = dA[p, words[p]]
+        if begun[p, words[p]]:
+            for j in range(len(z)):
+                total[j] += z[j]
+        else:
+            begun[p, words[p]] = True
+            for j in range(len(z)):
+                total[j] = zero + z[j]  # of −0 too it makes 0
+
+
+@njit(inline="always", **_SETTINGS)
+def _fill_with_zeros(dA: Array, begun: Array) -> None:
+    """The sums of which none has begun."""
+    for p in range(dA.shape[0]):
+        for i in range(dA.shape[1]):
+            if not begun[p, i]:
+                dA[p, i] = 0
+
+
 @njit(
     [void(_read(f, 2), _read(int64, 2), f[:, :, ::1]) for f in (float32, float64)],
     **_SETTINGS,
 )
 def sum_by_place(dZ: Array, words: Indices, dA: Array) -> None:
-    """See ``kernels.sum_by_place``; dA is zero."""
-    P, m = words.shape[1], dZ.shape[1]
+    """See ``kernels.sum_by_place``."""
+    begun = np.zeros(dA.shape[:2], np.bool_)
     for i in range(len(words)):
-        z = dZ[i]
-        for p in range(P):
-            total = dA[p, words[i, p]]
-            for j in range(m):
-                total[j] += z[j]
+        _add_by_place(dZ[i], words[i], dA, begun)
+    _fill_with_zeros(dA, begun)
 
 
 @njit(
@@ -150,21 +173,20 @@ def logistic_slopes(T: Array, Y: Array, share: float) -> None:
     **_SETTINGS,
 )
 def deltas(H: Array, dH: Array, words: Indices, db: Array, dA: Array) -> None:
-    """To db (m,) is added the sum of dZ = (1 − h) h dH (B, m) over the batch, and to dA (P, k, m)
-    those of dZ by place, see ``kernels.sum_by_place``; both are zero.
+    """db (m,) ← the sum of dZ = (1 − h) h dH (B, m) over the batch, and dA (P, k, m) ← those of dZ
+    by place, see ``kernels.sum_by_place``.
     """
-    P, m, one = words.shape[1], H.shape[1], H.dtype.type(1)
-    z = np.empty(m, H.dtype)
+    m, one = H.shape[1], H.dtype.type(1)
+    z, begun = np.empty(m, H.dtype), np.zeros(dA.shape[:2], np.bool_)
+    db[:] = 0
     for i in range(len(H)):
         h, d = H[i], dH[i]
         for j in range(m):
             z[j] = (one - h[j]) * h[j] * d[j]
         for j in range(m):
             db[j] += z[j]
-        for p in range(P):
-            total = dA[p, words[i, p]]
-            for j in range(m):
-                total[j] += z[j]
+        _add_by_place(z, words[i], dA, begun)
+    _fill_with_zeros(dA, begun)
 
 
 # --- for ``optim`` ----------------------------------------------------------------------------

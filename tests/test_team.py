@@ -1,0 +1,290 @@
+"""Threads that share products: whatever they are asked for, the bits are those of one thread."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from conftest import RICH, SMALL
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nerwin.config import load_config
+from nerwin.engine import blas
+from nerwin.engine.blas import one_thread, product, shareable, shared
+from nerwin.training import Run
+
+pytestmark = pytest.mark.skipif(
+    not shareable(), reason="it takes Numba, and NumPy from a wheel with OpenBLAS"
+)
+
+
+def drawn(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def alone(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    with one_thread():
+        return product(A, B)
+
+
+def helpers() -> list[threading.Thread]:
+    return [] if blas._own.team is None else blas._own.team._helpers
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes of what NumPy multiplies from here on, rather than the team."""
+    shapes: list[tuple[int, ...]] = []
+    multiply = np.matmul
+
+    def matmul(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        shapes.append(A.shape)
+        return multiply(A, B, out=out)
+
+    monkeypatch.setattr(np, "matmul", matmul)
+    return shapes
+
+
+sizes = st.integers(1, 40) | st.sampled_from([65, 100, 166, 201, 257, 300])
+
+
+@given(
+    seed=st.integers(0, 99),
+    P=st.integers(1, 5),
+    k=sizes,
+    n=sizes,
+    m=sizes,
+    threads=st.integers(2, 4),
+    in_pieces=st.booleans(),
+    layout=st.sampled_from(["rows", "columns", "one for each", "a part", "every other column"]),
+    given_out=st.booleans(),
+)
+def test_a_shared_product_is_the_product(
+    seed: int,
+    P: int,
+    k: int,
+    n: int,
+    m: int,
+    threads: int,
+    in_pieces: bool,
+    layout: str,
+    given_out: bool,
+) -> None:
+    A, B = drawn(seed, k, n), drawn(seed + 1, P, n, m)
+    if layout == "columns":
+        A = drawn(seed, n, k).T
+    elif layout == "one for each":
+        A = drawn(seed, P, k, n)
+    elif layout == "a part":
+        A = drawn(seed, k, n + 3)[:, 1 : n + 1]
+    elif layout == "every other column":
+        A = drawn(seed, k, 2 * n)[:, ::2]
+    with patch.object(blas, "_faster_in_pieces", lambda: in_pieces):
+        expected = alone(A, B)
+        room = np.full((P, k + 2, m), np.nan, np.float32)
+        out = room[:, 1:-1] if given_out else None
+        with shared(threads):
+            made = product(A, B, out)
+    assert made.tobytes() == expected.tobytes()
+    if given_out:
+        assert made is out
+        assert np.isnan(room[:, [0, -1]]).all()
+
+
+@pytest.mark.parametrize(
+    ("A", "B", "by_numpy"),
+    [
+        (drawn(0, 166, 50), drawn(1, 5, 50, 100), []),
+        (drawn(0, 50, 166).T, drawn(1, 5, 50, 100), []),
+        (drawn(0, 5, 166, 300), drawn(1, 5, 300, 50), []),
+        (drawn(0, 257, 50), drawn(1, 5, 50, 1250), [(1, 50)]),  # 16 rows in a piece, and one
+        (drawn(0, 500, 70), drawn(1, 70, 300), []),  # in pieces
+        (drawn(0, 40, 70), drawn(1, 70, 300), [(40, 70)]),  # in one
+        (drawn(0, 1, 50), drawn(1, 5, 50, 100), [(1, 50)]),
+        (drawn(0, 40, 50), drawn(1, 5, 50, 1), [(40, 50)]),
+        (drawn(0, 40, 50).astype(float), drawn(1, 5, 50, 100), [(40, 50)]),
+        (drawn(0, 40, 100)[:, ::2], drawn(1, 5, 50, 100), [(40, 50)]),
+    ],
+)
+def test_what_is_shared_and_what_is_not(
+    A: np.ndarray, B: np.ndarray, by_numpy: list[object], calls: list[object]
+) -> None:
+    with patch.object(blas, "_faster_in_pieces", lambda: True):
+        expected = alone(A, B)
+        calls.clear()
+        with shared(2):
+            made = product(A, B)
+    assert calls == by_numpy
+    assert made.dtype == expected.dtype
+    assert made.tobytes() == expected.tobytes()
+
+
+def test_one_product_after_another_never_mixes() -> None:
+    """Some thousands, of changing sizes, each of which needs what the one before it made."""
+    rng = np.random.default_rng(0)
+    W = drawn(0, 5, 50, 50) / 20
+    lengths = rng.integers(2, 70, 3000)
+
+    def chain() -> np.ndarray:
+        V = drawn(1, 70, 50)
+        for k in lengths:
+            V[:k] = np.tanh(product(V[:k], W)).sum(axis=0)
+        return V
+
+    with one_thread():
+        expected = chain()
+    with shared(3):
+        assert chain().tobytes() == expected.tobytes()
+
+
+def test_helpers_do_what_is_left_for_them() -> None:
+    A, B = drawn(0, 300, 100), drawn(1, 5, 100, 300)
+    expected, made = alone(A, B), np.empty((5, 300, 300), np.float32)
+    with shared(2):
+        team = blas._own.team
+        assert team
+        team.multiply(A, B, made, 300)  # what the calls are stays written there
+        made[:] = np.nan
+        team._shared["left"] = 5
+        team._shared["waiting"] = 5
+        wait_until(lambda: team._shared["left"][0] == 0)
+    assert made.tobytes() == expected.tobytes()
+
+
+def test_no_helper_is_left_and_none_helps_another_thread() -> None:
+    before = threading.active_count()
+    A, B = drawn(0, 40, 50), drawn(1, 5, 50, 100)
+    with shared(3):
+        assert len(helpers()) == 2
+        assert threading.active_count() == before + 2
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(helpers).result() == []
+            assert other.submit(alone, A, B).result().tobytes() == product(A, B).tobytes()
+    assert helpers() == []
+    assert threading.active_count() == before
+    with pytest.raises(KeyError), shared(3):
+        raise KeyError
+    assert helpers() == []
+    assert threading.active_count() == before
+    with shared(1):
+        assert helpers() == []
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_it_works_with_as_many_helpers_as_may_be_started(
+    started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    A, B = drawn(0, 166, 50), drawn(1, 5, 50, 300)
+    expected, before = alone(A, B), threading.active_count()
+    start = threading.Thread.start
+
+    def start_one(thread: threading.Thread) -> None:
+        if sum(helper.is_alive() for helper in threading.enumerate()) >= before + started:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    with shared(3):
+        assert threading.active_count() == before + started
+        assert product(A, B).tobytes() == expected.tobytes()
+    assert threading.active_count() == before
+
+
+def test_a_stop_while_helpers_start_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), shared(2):
+        pytest.fail("it began")
+    assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded")
+def test_a_forked_process_has_no_helpers_and_needs_none() -> None:
+    A, B = drawn(0, 166, 50), drawn(1, 5, 50, 300)
+    expected = alone(A, B)
+    pid = 0
+    try:
+        with shared(2):
+            pid = os.fork()
+            same = product(A, B).tobytes() == expected.tobytes()
+    finally:
+        if not pid:
+            os._exit(0 if same else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert same
+
+
+@pytest.mark.parametrize("rich", [False, True])
+def test_a_run_is_the_same_on_one_core_and_on_three(
+    rich: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nerwin.descent.usable_cores", lambda: 3)
+    multiplied = []
+    multiply = blas.shared
+
+    def noted(threads: int) -> object:
+        multiplied.append(threads)
+        return multiply(threads)
+
+    monkeypatch.setattr("nerwin.descent.shared", noted)
+    settings = [*SMALL, *(RICH if rich else []), ("training", "epochs", 2)]
+    made = []
+    for jobs in (1, 3):
+        run = Run.start(load_config(overrides=settings), tmp_path / str(jobs))
+        for _ in run.epochs(jobs=jobs):
+            pass
+        made.append({p.name: p.read_bytes() for p in run.folder.rglob("*.npy")})
+    assert multiplied == [1, 1, 3, 3]
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize(("cores", "jobs", "threads"), [(1, 4, 1), (2, 4, 2), (9, 4, 4), (9, 9, 5)])
+def test_there_are_no_more_threads_than_have_something_to_do(
+    cores: int, jobs: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nerwin.descent.usable_cores", lambda: cores)
+    run = Run.start(load_config(overrides=SMALL), tmp_path / "run")
+    seen = []
+    progress = lambda _: seen.append(1 + len(helpers()))  # noqa: E731
+    next(run.epochs(progress, jobs))
+    assert set(seen) == {threads}
+
+
+def test_where_there_can_be_no_helpers_that_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = [*SMALL, ("training", "epochs", 2)]
+    for number, (reason, path) in enumerate(
+        [("pip install", "kernels.compiled"), ("wheels", "team.gemm_of")]
+    ):
+        caplog.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(f"nerwin.engine.{path}", lambda *_: None)
+            run = Run.start(load_config(overrides=settings), tmp_path / str(number))
+            assert len(list(run.epochs(jobs=2))) == 2
+        (told,) = [record.message for record in caplog.records]
+        assert told.startswith("one thread trains a model")
+        assert reason in told
+
+
+def wait_until(done: Callable[[], object]) -> None:
+    for _ in range(1000):
+        if done():
+            return
+        time.sleep(0.01)
+    pytest.fail("it took more than 10 s")
