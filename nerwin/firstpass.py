@@ -25,7 +25,7 @@ from nerwin.initial import fresh_parameters
 from nerwin.manifest import Manifest, checkpoint_name
 from nerwin.metrics import Epoch
 from nerwin.model import Model
-from nerwin.processes import answer, ask, workers
+from nerwin.processes import answer, ask, usable_cores, workers
 from nerwin.sources import count_transitions
 
 
@@ -74,8 +74,8 @@ class FirstPass:
         progress  is told the number of windows after each batch, or, with several jobs, epoch
         """
         waiting = iter(self._manifest.missing)
-        self._threads, jobs = jobs, min(jobs, len(self._manifest.missing))
-        self._threads //= jobs
+        cores, jobs = min(jobs, usable_cores()), min(jobs, len(self._manifest.missing))
+        self._threads = max(1, cores // jobs)
         # Each job takes the next model that waits when it is done with one.
         tasks = [chain.from_iterable(map(self._missing, waiting)) for _ in range(jobs)]
         if jobs == 1:

@@ -23,8 +23,7 @@ import numpy as np
 from nerwin import metrics, modeldir, runfiles, tuning
 from nerwin.batches import Batches
 from nerwin.descent import Descent
-from nerwin.engine import kernels
-from nerwin.engine.blas import one_thread, shareable
+from nerwin.engine.blas import one_thread, teams
 from nerwin.engine.optim import State
 from nerwin.engine.types import Array, Indices
 from nerwin.ensemble import Ensemble
@@ -206,10 +205,11 @@ class Run:
         """
         if jobs < 1:
             raise ConfigError(f"jobs: at least 1, not {jobs}")
-        if jobs > 1 and not shareable():
-            another = "NumPy has not the BLAS that its wheels bring"
-            reason = another if kernels.compiled() else "for more, pip install 'nerwin[fast]'"
-            log.warning("one thread trains a model: %s", reason)
+        if jobs > 1 and not teams():
+            log.warning(
+                "one thread trains a model; several take Numba (pip install 'nerwin[fast]'), and "
+                "the OpenBLAS of NumPy's wheels"
+            )
         about = {"config": self.config.as_dict(), "provenance": self.manifest.provenance}
         metrics.begin(self.folder, about, self.manifest.saved)
         if self.manifest.missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,11 +19,11 @@ from hypothesis import strategies as st
 
 from nerwin.config import load_config
 from nerwin.engine import blas
-from nerwin.engine.blas import one_thread, product, shareable, shared
+from nerwin.engine.blas import one_thread, product, shared, teams
 from nerwin.training import Run
 
 pytestmark = pytest.mark.skipif(
-    not shareable(), reason="it takes Numba, and NumPy from a wheel with OpenBLAS"
+    not teams(), reason="it takes Numba, and NumPy from a wheel with OpenBLAS"
 )
 
 
@@ -33,6 +34,20 @@ def drawn(seed: int, *shape: int) -> np.ndarray:
 def alone(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     with one_thread():
         return product(A, B)
+
+
+def in_bytes(A: np.ndarray, row: int) -> np.ndarray:
+    """A in memory where each row is so many bytes away from the next."""
+    made = np.lib.stride_tricks.as_strided(
+        np.zeros(row * len(A), np.uint8)[:4].view(np.float32), A.shape, (row, 4)
+    )
+    made[:] = A
+    return made
+
+
+def read_only(A: np.ndarray) -> np.ndarray:
+    A.flags.writeable = False
+    return A
 
 
 def helpers() -> list[threading.Thread]:
@@ -112,6 +127,13 @@ def test_a_shared_product_is_the_product(
         (drawn(0, 40, 50), drawn(1, 5, 50, 1), [(40, 50)]),
         (drawn(0, 40, 50).astype(float), drawn(1, 5, 50, 100), [(40, 50)]),
         (drawn(0, 40, 100)[:, ::2], drawn(1, 5, 50, 100), [(40, 50)]),
+        (np.broadcast_to(drawn(0, 50), (40, 50)), drawn(1, 5, 50, 100), [(40, 50)]),
+        (in_bytes(drawn(0, 40, 50), 202), drawn(1, 5, 50, 100), [(40, 50)]),
+        (read_only(drawn(0, 166, 50)), read_only(drawn(1, 5, 50, 100)), []),
+        (drawn(0, 5, 40, 50), drawn(0, 5, 40, 50).transpose(0, 2, 1), [(5, 40, 50)]),
+        (drawn(0, 0, 50), drawn(1, 5, 50, 100), []),
+        (drawn(0, 0, 50), drawn(1, 50, 100), []),
+        (drawn(0, 40, 0), drawn(1, 5, 0, 100), [(40, 0)]),
     ],
 )
 def test_what_is_shared_and_what_is_not(
@@ -125,6 +147,33 @@ def test_what_is_shared_and_what_is_not(
     assert calls == by_numpy
     assert made.dtype == expected.dtype
     assert made.tobytes() == expected.tobytes()
+
+
+def test_a_product_of_itself_is_what_numpy_makes_of_it() -> None:
+    X = drawn(0, 5, 40, 50)  # by another function, whose sums are others on some processors
+    expected = alone(X.transpose(0, 2, 1), X)
+    with shared(2):
+        assert product(X.transpose(0, 2, 1), X).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("A", "B", "out"),
+    [
+        ((166, 50), (5, 49, 100), None),
+        ((166, 49), (5, 50, 100), None),
+        ((4, 166, 50), (5, 50, 100), None),
+        ((166, 50), (5, 50, 100), (5, 160, 100)),
+        ((166, 50), (5, 50, 100), (4, 166, 100)),
+        ((166, 50), (5, 50, 100), (5, 166, 99)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_told(
+    A: tuple[int, ...], B: tuple[int, ...], out: tuple[int, ...] | None
+) -> None:
+    room = None if out is None else np.zeros(out, np.float32)
+    with shared(2), pytest.raises(ValueError, match=r"matmul|broadcast"):
+        product(drawn(0, *A), drawn(1, *B), room)
+    assert room is None or not room.any()
 
 
 def test_one_product_after_another_never_mixes() -> None:
@@ -174,8 +223,10 @@ def test_no_helper_is_left_and_none_helps_another_thread() -> None:
         raise KeyError
     assert helpers() == []
     assert threading.active_count() == before
-    with shared(1):
-        assert helpers() == []
+    with shared(3):
+        with shared(1):
+            assert helpers() == []
+        assert len(helpers()) == 2
 
 
 @pytest.mark.parametrize("started", [0, 1])
@@ -265,21 +316,20 @@ def test_there_are_no_more_threads_than_have_something_to_do(
     assert set(seen) == {threads}
 
 
+@pytest.mark.parametrize("without", ["Numba", "NumPy's OpenBLAS", "a working team"])
 def test_where_there_can_be_no_helpers_that_is_told_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    without: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = [*SMALL, ("training", "epochs", 2)]
-    for number, (reason, path) in enumerate(
-        [("pip install", "kernels.compiled"), ("wheels", "team.gemm_of")]
-    ):
-        caplog.clear()
-        with monkeypatch.context() as patched:
-            patched.setattr(f"nerwin.engine.{path}", lambda *_: None)
-            run = Run.start(load_config(overrides=settings), tmp_path / str(number))
-            assert len(list(run.epochs(jobs=2))) == 2
-        (told,) = [record.message for record in caplog.records]
-        assert told.startswith("one thread trains a model")
-        assert reason in told
+    if without == "Numba":
+        monkeypatch.setattr("nerwin.engine.kernels.compiled", lambda: None)
+    elif without == "NumPy's OpenBLAS":
+        monkeypatch.setattr("nerwin.engine.team.gemm_of", lambda _: None)
+    else:
+        monkeypatch.setitem(sys.modules, "nerwin.engine.team", None)
+    run = Run.start(load_config(overrides=[*SMALL, ("training", "epochs", 2)]), tmp_path / "run")
+    assert len(list(run.epochs(jobs=2))) == 2
+    (told,) = [record.message for record in caplog.records]
+    assert told.startswith("one thread trains a model; several take Numba")
 
 
 def wait_until(done: Callable[[], object]) -> None:

@@ -5,9 +5,9 @@ And products as it is fastest with them, which other threads may share.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,35 +41,32 @@ def one_thread() -> AbstractContextManager[object]:
 @contextmanager
 def shared(threads: int) -> Iterator[None]:
     """``one_thread``, but so many threads share what ``product`` is asked for in this one, where
-    ``team`` is possible. What comes out is the same, bit by bit.
+    they can, see ``teams``. What comes out is the same, bit by bit.
     """
-    with one_thread():
-        gemm = shareable() if threads > 1 else None
-        if gemm is None:
+    team_of, before = teams() if threads > 1 else None, _own.team
+    with one_thread(), team_of(threads) if team_of else nullcontext() as team:
+        _own.team = team
+        try:
             yield
-            return
-        from nerwin.engine.team import Team
-
-        with Team(threads, gemm) as team:
-            _own.team = team
-            try:
-                yield
-            finally:
-                _own.team = None
+        finally:
+            _own.team = before
 
 
-def shareable() -> int | None:
-    """What ``team`` shares out, if it can: that takes Numba, and the OpenBLAS of NumPy's wheels."""
+def teams() -> Callable[[int], Team] | None:
+    """What makes a team of so many threads: that takes Numba, and OpenBLAS as in NumPy's wheels."""
     if not kernels.compiled():
         return None
-    from nerwin.engine.team import gemm_of
-
-    return gemm_of(library.filepath for library in _libraries().lib_controllers)
+    try:
+        from nerwin.engine.team import Team, gemm_of
+    except Exception:  # as in ``kernels``
+        return None
+    gemm = gemm_of(library.filepath for library in _libraries().lib_controllers)
+    return partial(Team, gemm=gemm) if gemm else None
 
 
 def product(A: Array, B: Array, out: Array | None = None) -> Array:
-    """A @ B, some rows of A at a time where that is faster; in ``out``, if it is given.
-    (k, n), (n, m) -> (k, m), or (k, n) or (P, k, n), (P, n, m) -> (P, k, m).
+    """A @ B, some rows of A at a time where that is faster; in ``out``, if it is given, which has
+    no memory of theirs. (k, n), (n, m) -> (k, m), or (k, n) or (P, k, n), (P, n, m) -> (P, k, m).
 
     With AVX-512, OpenBLAS multiplies matrices as they are if that takes no more than a million
     multiplications. Larger ones it copies first, which takes an eighth as long again, but with
@@ -83,7 +80,7 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
     if out is None:
         out = np.empty((*B.shape[:-2], k, B.shape[-1]), np.result_type(A, B))
     done = _own.team.multiply(A, B, out, rows) if _own.team else 0
-    for i in range(done, k, rows):
+    for i in range(done, k, max(1, rows)):
         np.matmul(A[..., i : i + rows, :], B, out=out[..., i : i + rows, :])
     return out
 

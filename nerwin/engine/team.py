@@ -2,8 +2,8 @@
 
 Such a product is several calls of BLAS in any case. Whoever is free takes the next one, the thread
 that asked for the product or a helper: they are the same calls, so they give the same bits, however
-many threads there are. A helper for which there is nothing to do looks again at once, since to wake
-a thread that sleeps takes as long as several of the calls.
+many threads there are. Who has to wait looks again at once, since to wake a thread that sleeps
+takes as long as several of the calls; and lets others have the core if it takes longer than that.
 
 Helpers run without Python, in functions that Numba compiles, which call the very function of BLAS
 that NumPy calls.
@@ -33,7 +33,8 @@ _BY_ROWS, _AS_IT_IS, _TRANSPOSED = np.int32(101), np.int32(111), np.int32(112)
 # cache line of its own; and what they are.
 _WAITING, _LEFT = 0, 64  # bytes from the first
 _WHAT = [
-    *("gemm", "k", "n", "m", "rows", "calls"),  # address, sizes; rows in a call, calls for a matrix
+    *("gemm", "let_go"),  # addresses of functions
+    *("k", "n", "m", "rows", "calls"),  # sizes, rows in a call, calls for a matrix
     *("A", "next_A", "row_A", "column_A"),  # address; how far the next matrix, row, column is away
     *("B", "next_B", "row_B", "C", "next_C", "row_C"),
 ]
@@ -44,7 +45,8 @@ _SHARED = np.dtype(
         "offsets": [_WAITING, _LEFT, *range(128, 128 + 8 * len(_WHAT), 8)],
     }
 )
-_PATIENCE = 1 << 27  # pauses: some seconds
+_SHORT = 1 << 11  # pauses: as long as it takes to wake a thread, or twice that
+_LONG = 1 << 27  # some seconds
 _CLOSED = -(1 << 60)  # calls waiting if none will ever come: so far below 0 that it stays there
 
 
@@ -54,9 +56,14 @@ def gemm_of(libraries: Iterable[str]) -> int | None:
     """
     for path in libraries:
         if Path(path).parent.name == "numpy.libs":
-            function = getattr(ctypes.CDLL(path), "scipy_cblas_sgemm64_", None)
-            return ctypes.cast(function, ctypes.c_void_p).value if function else None
+            return _address(ctypes.CDLL(path), "scipy_cblas_sgemm64_") or None
     return None
+
+
+def _address(library: ctypes.CDLL, name: str) -> int:
+    """Of a function, 0 if there is none."""
+    function = getattr(library, name, None)
+    return ctypes.cast(function, ctypes.c_void_p).value or 0 if function else 0
 
 
 class Team:
@@ -65,6 +72,7 @@ class Team:
     def __init__(self, threads: int, gemm: int) -> None:
         self._shared = np.zeros(1, _SHARED)
         self._shared["gemm"] = gemm
+        self._shared["let_go"] = _address(ctypes.pythonapi, "sched_yield")  # 0 on Windows
         own = (self._shared,)
         self._helpers = [Thread(target=_help, args=own, daemon=True) for _ in range(threads - 1)]
 
@@ -89,10 +97,11 @@ class Team:
         """out ← A @ B, so many rows of A in a call; shapes as in ``blas.product``. How many rows
         are done: none if there is nothing to share, all but one if that would be alone.
 
-        For one row or column NumPy calls another function, and for arrays that are not of float32,
-        or neither they nor their transpose have the numbers of a row side by side.
+        None too where NumPy would not call the function for the arrays as they are: if they are not
+        of float32, have one row or column, or the numbers of a row (of A, or of a column) are not
+        side by side; and where the shapes do not fit, which it will tell.
         """
-        if not A.dtype == B.dtype == out.dtype == np.float32:
+        if not A.dtype == B.dtype == out.dtype == np.float32 or not out.flags.writeable:
             return 0
         done: int = _multiply(self._shared, *map(_three_dimensional, (A, B, out)), rows)
         return done
@@ -170,7 +179,7 @@ def _call_at(_: Any, address: Any, arguments: Any) -> Any:
 # --- compiled ---------------------------------------------------------------------------------
 
 _Shared = types.Array(from_dtype(_SHARED), 1, "C")
-_Matrices = types.Array(float32, 3, "A")
+_Read, _Written = (types.Array(float32, 3, "A", readonly=one) for one in (True, False))
 
 
 @njit([void(_Shared, int64)], **_SETTINGS)
@@ -201,24 +210,38 @@ def _take_calls(shared: Array) -> None:
             _lower(at + _LEFT)
 
 
+@njit([void(_Shared, int64)], **_SETTINGS)
+def _wait(shared: Array, pauses: int) -> None:
+    """A moment, after so many already."""
+    _pause()
+    if pauses > _SHORT and pauses % 64 == 0 and shared[0].let_go:
+        _call_at(shared[0].let_go, ())
+
+
 @njit([void(_Shared)], **_SETTINGS)
 def _help(shared: Array) -> None:
     """What a helper does, until no more calls come, or none has come for seconds."""
-    at = shared.ctypes.data
-    idle = 0
-    while _load(at + _WAITING) > _CLOSED and idle < _PATIENCE:
-        idle += 1
+    at, idle = shared.ctypes.data, 0
+    while _load(at + _WAITING) > _CLOSED and idle < _LONG:
         if _load(at + _WAITING) > 0:
             _take_calls(shared)
             idle = 0
-        _pause()
+        idle += 1
+        _wait(shared, idle)
 
 
-@njit([int64(_Shared, *[_Matrices] * 3, int64)], **_SETTINGS)
+@njit([int64(_Shared, _Read, _Read, _Written, int64)], **_SETTINGS)
 def _multiply(shared: Array, A: Array, B: Array, C: Array, rows: int) -> int:
     """See ``Team.multiply``."""
     at, one = shared.ctypes.data, shared[0]
     (P, n, m), k = B.shape, A.shape[1]
+    fit = A.shape[0] in (1, P) and A.shape[2] == n and C.shape == (P, k, m)
+    if not fit or A.ctypes.data == B.ctypes.data:  # of itself, NumPy calls another function
+        return 0
+    for one_of in (A.strides, B.strides, C.strides):
+        for stride in one_of:
+            if stride % 4:
+                return 0
     if rows > 1 and k % rows == 1:
         k -= 1
     calls = -(-k // rows) if rows > 1 else 0
@@ -235,6 +258,8 @@ def _multiply(shared: Array, A: Array, B: Array, C: Array, rows: int) -> int:
     _store(at + _LEFT, P * calls)
     _store(at + _WAITING, P * calls)
     _take_calls(shared)
+    waited = 0
     while _load(at + _LEFT) > 0:
-        _pause()
+        waited += 1
+        _wait(shared, waited)
     return k
