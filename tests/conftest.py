@@ -51,6 +51,20 @@ RICH = [
 ]
 
 
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shape of the left matrix of each product that NumPy is asked for from here on."""
+    shapes: list[tuple[int, ...]] = []
+    multiply = np.matmul
+
+    def matmul(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        shapes.append(A.shape)
+        return multiply(A, B, out=out)
+
+    monkeypatch.setattr(np, "matmul", matmul)
+    return shapes
+
+
 @pytest.fixture(autouse=True)
 def strict_numbers() -> Iterator[None]:
     """No overflow, division by zero or invalid value goes unnoticed."""

@@ -49,19 +49,6 @@ def test_the_libraries_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> N
         assert threads() == {1}
 
 
-def count_pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The shape of the left matrix of each product from here on."""
-    shapes: list[tuple[int, ...]] = []
-    multiply = np.matmul
-
-    def matmul(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        shapes.append(A.shape)
-        return multiply(A, B, out=out)
-
-    monkeypatch.setattr(np, "matmul", matmul)
-    return shapes
-
-
 def drawn(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).random(shape, np.float32)
 
@@ -83,12 +70,16 @@ def drawn(*shape: int) -> np.ndarray:
     ],
 )
 def test_a_product_in_pieces_is_the_product(
-    A: np.ndarray, B: np.ndarray, in_pieces: bool, given: bool, monkeypatch: pytest.MonkeyPatch
+    A: np.ndarray,
+    B: np.ndarray,
+    in_pieces: bool,
+    given: bool,
+    pieces: list[tuple[int, ...]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected = np.einsum("...kn,...nm->...km", A.astype(float), B.astype(float))
     out = np.full(expected.shape, np.nan, np.float32) if given else None
     monkeypatch.setattr(blas, "_faster_in_pieces", lambda: in_pieces)
-    pieces = count_pieces(monkeypatch)
     made = product(A, B, out)
     assert made is out or (not given and made.dtype == np.result_type(A, B))
     np.testing.assert_allclose(made, expected, rtol=1e-5)
@@ -99,21 +90,21 @@ def test_a_product_in_pieces_is_the_product(
         assert len(pieces) == 1
 
 
-def test_a_large_product_is_not_cut_into_crumbs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_product_is_not_cut_into_crumbs(
+    pieces: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(blas, "_faster_in_pieces", lambda: True)
-    pieces = count_pieces(monkeypatch)
     product(drawn(400, 300), drawn(1, 300, 300))
     assert pieces == [(400, 300)]
 
 
 @pytest.mark.parametrize("architecture", ["SkylakeX", "Haswell"])
 def test_products_are_cut_for_one_thread_with_avx_512(
-    architecture: str, monkeypatch: pytest.MonkeyPatch
+    architecture: str, pieces: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = SimpleNamespace(architecture=architecture, num_threads=2)
     found = SimpleNamespace(lib_controllers=[SimpleNamespace(num_threads=1), library])
     monkeypatch.setattr(blas, "_libraries", lambda: found)
-    pieces = count_pieces(monkeypatch)
     for library.num_threads in (2, 1):
         pieces.clear()
         product(drawn(201, 50), drawn(5, 50, 100))

@@ -54,20 +54,6 @@ def helpers() -> list[threading.Thread]:
     return [] if blas._own.team is None else blas._own.team._helpers
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """The shapes of what NumPy multiplies from here on, rather than the team."""
-    shapes: list[tuple[int, ...]] = []
-    multiply = np.matmul
-
-    def matmul(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        shapes.append(A.shape)
-        return multiply(A, B, out=out)
-
-    monkeypatch.setattr(np, "matmul", matmul)
-    return shapes
-
-
 sizes = st.integers(1, 40) | st.sampled_from([65, 100, 166, 201, 257, 300])
 
 
@@ -137,14 +123,14 @@ def test_a_shared_product_is_the_product(
     ],
 )
 def test_what_is_shared_and_what_is_not(
-    A: np.ndarray, B: np.ndarray, by_numpy: list[object], calls: list[object]
+    A: np.ndarray, B: np.ndarray, by_numpy: list[object], pieces: list[object]
 ) -> None:
     with patch.object(blas, "_faster_in_pieces", lambda: True):
         expected = alone(A, B)
-        calls.clear()
+        pieces.clear()
         with shared(2):
             made = product(A, B)
-    assert calls == by_numpy
+    assert pieces == by_numpy
     assert made.dtype == expected.dtype
     assert made.tobytes() == expected.tobytes()
 
@@ -311,7 +297,10 @@ def test_there_are_no_more_threads_than_have_something_to_do(
     monkeypatch.setattr("nerwin.descent.usable_cores", lambda: cores)
     run = Run.start(load_config(overrides=SMALL), tmp_path / "run")
     seen = []
-    progress = lambda _: seen.append(1 + len(helpers()))  # noqa: E731
+
+    def progress(_: int) -> None:
+        seen.append(1 + len(helpers()))
+
     next(run.epochs(progress, jobs))
     assert set(seen) == {threads}
 
