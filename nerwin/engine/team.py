@@ -45,7 +45,7 @@ _SHARED = np.dtype(
         "offsets": [_WAITING, _LEFT, *range(128, 128 + 8 * len(_WHAT), 8)],
     }
 )
-_SHORT = 1 << 11  # pauses: as long as it takes to wake a thread, or twice that
+_SHORT = 1 << 11  # pauses: about as long as it takes to wake a thread
 _LONG = 1 << 27  # some seconds
 _CLOSED = -(1 << 60)  # calls waiting if none will ever come: so far below 0 that it stays there
 
