@@ -39,8 +39,10 @@ def measures(material: Material) -> list[Measure]:
                     for who, steps_of in contestants.items():
                         if who == "nerwin" and threads > 1:
                             continue  # it has one thread
-                        inside = _nerwin_on if "nerwin" in who else _torch_on
-                        rate = _timed(steps_of, steps, partial(inside, threads, who == FAST))
+                        inside = partial(_torch_on, threads)
+                        if "nerwin" in who:
+                            inside = partial(_nerwin_on, threads, who == FAST)
+                        rate = _timed(steps_of, steps, inside)
                         found.append(Measure(task, who, "windows/s", rate))
         one_by_one = _timed(_naive(problem), windows // 20, one_thread)
         task = f"sgd, H = {hidden}, one example at a time, 1 thread"
@@ -110,7 +112,7 @@ def _nerwin_on(threads: int, compiled: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _torch_on(threads: int, _: bool) -> Iterator[None]:
+def _torch_on(threads: int) -> Iterator[None]:
     torch: Any = sys.modules["torch"]
     torch.set_num_threads(threads)
     yield

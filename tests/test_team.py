@@ -285,7 +285,8 @@ def test_a_run_is_the_same_on_one_core_and_on_three(
         run = Run.start(load_config(overrides=settings), tmp_path / str(jobs))
         for _ in run.epochs(jobs=jobs):
             pass
-        made.append({p.name: p.read_bytes() for p in run.folder.rglob("*.npy")})
+        files = run.folder.rglob("*.npy")
+        made.append({path.relative_to(run.folder): path.read_bytes() for path in files})
     assert multiplied == [1, 1, 3, 3]
     assert made[0] == made[1]
 

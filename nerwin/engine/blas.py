@@ -86,7 +86,7 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
 
 
 def _rows_at_once(A: Array, B: Array) -> int:
-    """Of all rows of A."""
+    """How many rows of A go into a call of BLAS, of all that there are."""
     (k, n), m = A.shape[-2:], B.shape[-1]
     rows = _SMALL // max(1, n * m)
     if k > rows >= _FEWEST and _faster_in_pieces():

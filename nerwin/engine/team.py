@@ -238,9 +238,9 @@ def _multiply(shared: Array, A: Array, B: Array, C: Array, rows: int) -> int:
     fit = A.shape[0] in (1, P) and A.shape[2] == n and C.shape == (P, k, m)
     if not fit or A.ctypes.data == B.ctypes.data:  # of itself, NumPy calls another function
         return 0
-    for one_of in (A.strides, B.strides, C.strides):
-        for stride in one_of:
-            if stride % 4:
+    for strides in (A.strides, B.strides, C.strides):
+        for stride in strides:
+            if stride % 4:  # bytes: BLAS counts in numbers
                 return 0
     if rows > 1 and k % rows == 1:
         k -= 1
