@@ -63,8 +63,8 @@ class Descent:
                 done += size
                 progress(size)
             mean = total / n
-            finite = all(np.isfinite(value).all() for value in self.model.parameters.values())
-        if not np.isfinite(mean) or not finite:
+            sums = [value.sum() for value in self.model.parameters.values()]
+        if not np.isfinite([mean, *sums]).all():
             raise DivergedError(
                 f"epoch {number}: training diverged (loss {mean:g}); try a smaller --learning-rate"
             )

@@ -172,6 +172,24 @@ def test_help_answers_at_once() -> None:
     assert best(lambda: seconds([*NERWIN, "--help"])) < 2 * click_alone + 0.05
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system lists no threads")
+def test_a_process_has_no_thread_that_would_only_wait(trained: Path) -> None:
+    code = (
+        "import os\nfrom nerwin.cli import main\n"
+        f"main(['predict', {str(trained)!r}], standalone_mode=False)\n"
+        "print(len(os.listdir('/proc/self/task')))"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "4"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        input=b"Paris",
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.split()[-1] == b"1"
+
+
 def test_ways_to_start(tmp_path: Path) -> None:
     done = subprocess.run([*NERWIN, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("nerwin ")

@@ -6,6 +6,7 @@ answers at once.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -60,6 +61,9 @@ class _Commands(click.Group):
             signal.signal(signal.SIGTERM, signal.default_int_handler)
         # Sentences come by the thousand, and none is in a cycle that had to be looked for.
         gc.set_threshold(_UNCOLLECTED)
+        # BLAS works on one thread here; others, which it starts for each core, would only wait, and
+        # they wait awake.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
         try:
             return super().invoke(ctx)
         except NerwinError as error:
@@ -77,6 +81,9 @@ class _Commands(click.Group):
         except OSError as error:
             place = f"{error.filename}: " if error.filename else ""
             raise _Failure(f"{place}{error.strerror or error}", 1) from error
+
+
+atexit.register(gc.freeze)  # at the end all is given back anyway, without a look for garbage
 
 
 class _Failure(click.ClickException):
