@@ -19,6 +19,7 @@ from nerwin.htmlpage import write_html
 from nerwin.prediction import Block
 from nerwin.records import Record
 from nerwin.text import inline
+from nerwin.text.tags import BEGIN, write_codes
 
 _quote = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps makes a new encoder each time
 _BREAKS = re.compile("[\t\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")  # what a line of brat cannot hold
@@ -28,19 +29,15 @@ _NOT_IN_NAMES = re.compile(r"[^\w-]")
 def write_conll(blocks: Iterable[Block]) -> Iterator[tuple[str]]:
     """token TAB tag (IOB2) lines, an empty line after each sentence."""
     for block in blocks:
-        words, spans = block.tokens.words, block.decoded.spans
-        numbers = block.tokens.numbers.tolist()
-        outside = [f"{word}\tO\n" for word in words]  # most are, and often the same
-        lines = [outside[i] for i in numbers]
-        begin, inside = ([f"\t{prefix}-{name}\n" for name in spans.types] for prefix in "BI")
-        entities = zip(spans.start.tolist(), spans.end.tolist(), spans.type.tolist(), strict=True)
-        for start, end, kind in entities:
-            lines[start] = words[numbers[start]] + begin[kind]
-            for i in range(start + 1, end):
-                lines[i] = words[numbers[i]] + inside[kind]
-        for last in block.starts[1:].tolist():
-            lines[last - 1] += "\n"
-        yield ("".join(lines),)
+        numbers, words = block.tokens.numbers, np.array(block.tokens.words, object)
+        lines = (words + "\tO\n")[numbers]  # most are, and often the same
+        spans = block.decoded.spans
+        prefix, kind = write_codes(spans, block.starts, "IOB2")
+        inside = np.flatnonzero(prefix)
+        tags = np.array([[f"\t{p}-{name}\n" for name in spans.types] for p in "BI"], object)
+        lines[inside] = words[numbers[inside]] + tags[prefix[inside] - BEGIN, kind[inside]]
+        lines[block.starts[1:] - 1] += "\n"
+        yield ("".join(lines.tolist()),)
 
 
 def write_jsonl(blocks: Iterable[Block], entities_field: str = "entities") -> Iterator[tuple[str]]:

@@ -122,13 +122,13 @@ def without_bilou(tags: Sequence[str]) -> list[str]:
 def write_codes(spans: Spans, starts: Indices, scheme: str) -> tuple[NDArray[np.int8], Indices]:
     """Prefix code and number of type (−1 outside) of every token: the inverse of ``read_codes``."""
     n = int(starts[-1])
-    inside = np.zeros(n + 1, np.int8)
-    np.add.at(inside, spans.start, 1)
-    np.add.at(inside, spans.end, -1)
-    inside = np.cumsum(inside[:-1])
+    borders = np.zeros(n + 1, np.int8)
+    borders[spans.start] += 1
+    borders[spans.end] -= 1
+    inside = np.cumsum(borders[:-1], dtype=np.int8) > 0
     kind = np.full(n, -1, np.intp)
-    kind[inside > 0] = np.repeat(spans.type, spans.end - spans.start)
-    prefix = np.where(inside > 0, INSIDE, OUTSIDE).astype(np.int8)
+    kind[inside] = np.repeat(spans.type, spans.end - spans.start)
+    prefix = np.where(inside, np.int8(INSIDE), np.int8(OUTSIDE))
     if scheme == "IOB2":
         prefix[spans.start] = BEGIN
     elif scheme == "IOB1":
