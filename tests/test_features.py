@@ -51,6 +51,32 @@ def test_shapes(token, expected):
     assert shape(token) == expected
 
 
+@given(st.text(max_size=8) | st.text("aAßǅª中Ⅷ²9.-", max_size=8))
+def test_capitals_and_shapes_are_what_each_character_says(token):
+    letters = [c for c in token if c.isalpha()]
+    signs = ""
+    for c in token:
+        letter = "X" if c.isupper() else "x"
+        sign = letter if c.isalpha() else "d" if c.isdigit() else c
+        if signs[-2:] != 2 * sign:
+            signs += sign
+    assert shape(token) == signs
+    digits = any(map(str.isdigit, token))
+    classes = {
+        "number": not letters and token.isdigit(),
+        "digits": not letters and digits,
+        "sign": not letters,
+        "letters and digits": digits,
+        "lower": all(map(str.islower, letters)),
+        "one capital": len(letters) == 1 and letters[0].isupper(),
+        "upper": all(map(str.isupper, letters)),
+        "inner": not (token[:1].isalpha() and token[0].isupper()),
+        "title": all(map(str.islower, letters[1:])),
+        "mixed": True,
+    }
+    assert capitals(token) == next(name for name, true in classes.items() if true)
+
+
 @given(st.text(max_size=12))
 def test_every_feature_has_a_value_for_every_token(token):
     values = {name: feature(token) for name, feature in FEATURES.items()}

@@ -6,9 +6,11 @@ string. Its values are numbered like words are: each has a row in the features' 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +18,30 @@ from numpy.typing import NDArray
 from nerwin.text.tags import Indices
 
 Feature = Callable[[str], str]
+_KEPT = 1 << 12  # signs of words, and of characters: many words have the same ones
+
+
+class _Signs(dict[int, str]):
+    """The sign of each character by its number: X for capitals, x for letters in lower case, c for
+    other letters, d for digits; all else is its own.
+    """
+
+    def __missing__(self, number: int) -> str:
+        c = chr(number)
+        letter = "X" if c.isupper() else "x" if c.islower() else "c"
+        sign = letter if c.isalpha() else "d" if c.isdigit() else c
+        if number < _KEPT:
+            self[number] = sign
+        return sign
+
+
+_SIGNS = _Signs()
+_REPEATED = re.compile(r"(.)\1\1+", re.DOTALL)
 
 
 def capitals(token: str) -> str:
     """How a token is capitalised: one of a handful of classes."""
-    letters = [c for c in token if c.isalpha()]
-    if not letters:
-        return "number" if token.isdigit() else "digits" if any(map(str.isdigit, token)) else "sign"
-    if any(map(str.isdigit, token)):
-        return "letters and digits"
-    if all(map(str.islower, letters)):
-        return "lower"
-    if all(map(str.isupper, letters)):
-        return "one capital" if len(letters) == 1 else "upper"
-    if not token[0].isupper():
-        return "inner"
-    return "title" if all(map(str.islower, letters[1:])) else "mixed"
+    return _capitals(token.translate(_SIGNS))
 
 
 def shape(token: str) -> str:
@@ -39,12 +49,28 @@ def shape(token: str) -> str:
 
     ``Xx`` for Paris, ``X.X.`` for U.S., ``dd-dd`` for 1996-08.
     """
-    signs: list[str] = []
-    for c in token:
-        sign = "X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c
-        if signs[-2:] != [sign, sign]:
-            signs.append(sign)
-    return "".join(signs)
+    return _shape(token.translate(_SIGNS))
+
+
+@lru_cache(_KEPT)
+def _capitals(signs: str) -> str:
+    letters = [sign for sign in signs if sign in "Xxc"]
+    if not letters:
+        return "number" if set(signs) == {"d"} else "digits" if "d" in signs else "sign"
+    if "d" in signs:
+        return "letters and digits"
+    if set(letters) == {"x"}:
+        return "lower"
+    if set(letters) == {"X"}:
+        return "one capital" if len(letters) == 1 else "upper"
+    if signs[0] != "X":
+        return "inner"
+    return "title" if set(letters[1:]) == {"x"} else "mixed"
+
+
+@lru_cache(_KEPT)
+def _shape(signs: str) -> str:
+    return _REPEATED.sub(r"\1\1", signs.replace("c", "x"))
 
 
 def _prefix(length: int) -> Feature:
