@@ -9,7 +9,7 @@ from nerwin.text.tags import Indices
 
 _ROUNDS = 15
 _SAMPLE = 100_000  # the first words are the most frequent: enough to place the centres
-_BLOCK = 4_000
+_BLOCK = 1_000
 
 
 def cluster(vectors: NDArray[np.float32], k: int, rng: np.random.Generator) -> Indices:
@@ -36,5 +36,6 @@ def cluster(vectors: NDArray[np.float32], k: int, rng: np.random.Generator) -> I
 
 def _nearest(vectors: NDArray[np.float32], centres: NDArray[np.float32]) -> Indices:
     """The centre at the smallest angle, whatever a vector's length."""
+    columns = np.ascontiguousarray(centres.T)
     blocks = (vectors[i : i + _BLOCK] for i in range(0, len(vectors), _BLOCK))
-    return np.concatenate([(block @ centres.T).argmax(axis=1) for block in blocks])
+    return np.concatenate([(block @ columns).argmax(axis=1) for block in blocks])
