@@ -51,7 +51,7 @@ def test_shapes(token, expected):
     assert shape(token) == expected
 
 
-@given(st.text(max_size=8) | st.text("aAßǅª中Ⅷ²9.-", max_size=8))
+@given(st.text(max_size=8) | st.text("aAßǅª中Ⅷ²9.-") | st.text("aA9-", min_size=65))
 def test_capitals_and_shapes_are_what_each_character_says(token):
     letters = [c for c in token if c.isalpha()]
     signs = ""
@@ -215,3 +215,11 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     for i in range(50):
         assert rows_of(lexicon, [f"word{i}", "Paris"])[1] == [3, 3, 6, 10]
         assert len(lexicon._number) <= 13
+
+
+def test_long_tokens_are_not_remembered_without_end(monkeypatch):
+    monkeypatch.setattr(lexicon_module, "_CHARACTERS", 100)
+    lexicon = make_lexicon()
+    for i in range(50):
+        assert rows_of(lexicon, [f"{i:040}", "Paris"]) == rows_of(make_lexicon(), ["0", "Paris"])
+        assert sum(map(len, lexicon._number)) <= 100 + 45

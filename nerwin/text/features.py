@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from nerwin.text.tags import Indices
 
 Feature = Callable[[str], str]
-_KEPT = 1 << 12  # signs of words, and of characters: many words have the same ones
+_KEPT = 1 << 12  # of what is remembered of characters, and of tokens' signs
+_SHORT = 64  # characters of a token, of which more is not remembered
 
 
 class _Signs(dict[int, str]):
@@ -39,21 +40,21 @@ _SIGNS = _Signs()
 _REPEATED = re.compile(r"(.)\1\1+", re.DOTALL)
 
 
-def capitals(token: str) -> str:
+def _of_signs(f: Feature) -> Feature:
+    """A feature that f tells from a token's signs; many tokens have the same ones."""
+    known = lru_cache(_KEPT)(f)
+
+    @wraps(f)
+    def feature(token: str) -> str:
+        signs = token.translate(_SIGNS)
+        return known(signs) if len(signs) <= _SHORT else f(signs)
+
+    return feature
+
+
+@_of_signs
+def capitals(signs: str) -> str:
     """How a token is capitalised: one of a handful of classes."""
-    return _capitals(token.translate(_SIGNS))
-
-
-def shape(token: str) -> str:
-    """The token with X for capitals, x for other letters, d for digits; runs cut to two.
-
-    ``Xx`` for Paris, ``X.X.`` for U.S., ``dd-dd`` for 1996-08.
-    """
-    return _shape(token.translate(_SIGNS))
-
-
-@lru_cache(_KEPT)
-def _capitals(signs: str) -> str:
     letters = [sign for sign in signs if sign in "Xxc"]
     if not letters:
         return "number" if set(signs) == {"d"} else "digits" if "d" in signs else "sign"
@@ -68,8 +69,12 @@ def _capitals(signs: str) -> str:
     return "title" if set(letters[1:]) == {"x"} else "mixed"
 
 
-@lru_cache(_KEPT)
-def _shape(signs: str) -> str:
+@_of_signs
+def shape(signs: str) -> str:
+    """The token with X for capitals, x for other letters, d for digits; runs cut to two.
+
+    ``Xxx`` for Paris, ``X.X.`` for U.S., ``dd-dd`` for 1996-08.
+    """
     return _REPEATED.sub(r"\1\1", signs.replace("c", "x"))
 
 

@@ -15,7 +15,9 @@ from nerwin.text.tags import Indices
 from nerwin.text.tokens import Tokens, numbering
 from nerwin.text.vocabulary import PADDING, SPECIAL, UNKNOWN, Vocabulary
 
-_CACHED = 1 << 16  # distinct tokens remembered: a long stream must not grow the memory
+# Remembered: a long stream must not grow the memory.
+_CACHED = 1 << 16  # distinct tokens
+_CHARACTERS = 1 << 22  # in all of them
 _MOST = 1 << 62  # so many can be told apart by an integer
 
 
@@ -73,6 +75,7 @@ class Lexicon:
 
     def _forget(self) -> None:
         self._number, self._folded = numbering(), numbering()
+        self._characters = 0
         self._rows = np.repeat(np.array([[UNKNOWN], [PADDING]], np.int32), self._columns, axis=1)
         self._bags = Bags.of([np.array([row]) for row in (UNKNOWN, PADDING)])
         self._listed = np.zeros(len(SPECIAL), np.int64)
@@ -126,7 +129,7 @@ class Lexicon:
         """Where the rows of the special words and of different tokens are, until others come."""
         if self._latest and self._latest[0] is tokens:
             return self._latest[1]
-        if len(self._number) > _CACHED:
+        if len(self._number) > _CACHED or self._characters > _CHARACTERS:
             self._forget()
         words = tokens.words
         try:
@@ -142,6 +145,7 @@ class Lexicon:
         before = len(self._number)
         numbers = np.fromiter(map(self._number.__getitem__, words), np.intp, len(words))
         if new := self._since(before):
+            self._characters += sum(map(len, new))
             self._rows = np.concatenate((self._rows, self._find(new)))
             if self.buckets:
                 self._bags += Bags.of([ngram_rows(token, self.buckets) for token in new])
