@@ -55,7 +55,8 @@ def test_version() -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["trian"], "trian"),
+        (["trian"], "no such command 'trian'; did you mean 'train'?"),
+        (["sing"], "'sing'"),
         (["train", "--epoch", "3"], "--epochs"),
         (["train", "--no-such-thing"], "--no-such-thing"),
         (["train", "--activation", "sigmoidal"], "sigmoid"),

@@ -20,7 +20,7 @@ import click
 
 from nerwin import __version__
 from nerwin.cli.console import INTERRUPTED
-from nerwin.errors import ConfigError, NerwinError
+from nerwin.errors import ConfigError, NerwinError, did_you_mean
 
 _CLOSED_PIPE = 141  # what shells give for it
 _UNCOLLECTED = 100_000  # objects that are new before cycles of garbage are looked for
@@ -41,6 +41,9 @@ class _Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
+            hint = did_you_mean(cmd_name, _COMMANDS)
+            if hint and not ctx.resilient_parsing:  # of a line that is being typed
+                ctx.fail(f"no such command {cmd_name!r}; {hint}")
             return None
         command: click.Command = importlib.import_module(f"nerwin.cli.{cmd_name}").command
         return command
