@@ -87,6 +87,14 @@ def test_the_sum_by_row(
 
 
 @numba
+@given(seeds, st.integers(0, 3), st.integers(0, 20), st.integers(0, 40), dtypes)
+def test_turned_matrices(seed: int, P: int, n: int, m: int, dtype: type) -> None:
+    A = numbers(np.random.default_rng(seed), (P, n, m), dtype)
+    assert_same_bits(lambda: kernels.turned(A))
+    assert_same_bits(lambda: kernels.turned(A[:, ::-1]))
+
+
+@numba
 @given(
     seeds,
     st.integers(0, 20),

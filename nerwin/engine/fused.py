@@ -50,7 +50,7 @@ def window_network(
 
     def dV(dJ: Array) -> Array:
         _, _, dA = errors(dJ)
-        summed: Array = product(dA, by_place.transpose(0, 2, 1).copy()).sum(axis=0)
+        summed: Array = product(dA, kernels.turned(by_place)).sum(axis=0)
         return summed
 
     def dW(dJ: Array) -> Array:

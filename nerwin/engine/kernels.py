@@ -53,6 +53,15 @@ def numbered(items: Indices, place: Indices) -> tuple[Indices, Indices]:
     return different, place.take(items)
 
 
+def turned(A: Array) -> Array:
+    """Matrices (P, n, m) with rows for columns, (P, m, n): small products with a view are slow."""
+    if loops := compiled():
+        T = np.empty((len(A), A.shape[2], A.shape[1]), A.dtype)
+        loops.turned(_in_order(A), T)
+        return T
+    return A.transpose(0, 2, 1).copy()
+
+
 def sum_over_places(A: Array, words: Indices) -> Array:
     """Z (B, m): for each window the sum of what its words have at their places, left to right.
 

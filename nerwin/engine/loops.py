@@ -14,7 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import float32, float64, int32, int64, njit, types, void
+from numba.extending import intrinsic
 
 from nerwin.engine.types import Array, Indices
 
@@ -116,6 +118,64 @@ def sum_by_row(rows: Indices, values: Array, starts: Indices, summed: Array) -> 
         for r in rows[starts[i] : starts[i + 1]]:
             for j in range(D):
                 summed[r, j] += values[i, j]
+
+
+@intrinsic
+def _turn_eight(_: Any, like: Any, source: Any, row: Any, target: Any, column: Any) -> Any:
+    """Write 8 rows of 8 numbers as 8 columns, in the processor's registers.
+
+    like    an array of such numbers
+    source  the address of the first row, and ``row`` how many bytes away the next one is
+    target  the address of the first column, and ``column`` as ``row``
+
+    A number's row and column have three bits each. Two rows at a time, which differ in one bit,
+    exchange the numbers for which the columns' bit is not the rows'.
+    """
+
+    def generate(context: Any, llvm: Any, _: Any, arguments: Any) -> Any:
+        _, source, row, target, column = arguments
+        number = context.get_value_type(like.dtype)
+        eight, alignment = ir.VectorType(number, 8), like.dtype.bitwidth // 8
+        lines = []
+        for _ in range(8):
+            at = llvm.inttoptr(source, eight.as_pointer())
+            lines.append(llvm.load(at, align=alignment))
+            source = llvm.add(source, row)
+        for bit in (1, 2, 4):
+            low = [j + 8 - bit if j & bit else j for j in range(8)]  # 8 and more: of the other row
+            high = [j + 8 if j & bit else j + bit for j in range(8)]
+            masks = [ir.Constant(ir.VectorType(ir.IntType(32), 8), which) for which in (low, high)]
+            for i in range(8):
+                if not i & bit:
+                    pair = lines[i], lines[i + bit]
+                    lines[i], lines[i + bit] = (llvm.shuffle_vector(*pair, m) for m in masks)
+        for line in lines:
+            at = llvm.inttoptr(target, eight.as_pointer())
+            llvm.store(line, at, align=alignment)
+            target = llvm.add(target, column)
+        return context.get_dummy_value()
+
+    return void(like, int64, int64, int64, int64), generate
+
+
+@njit([void(_read(f, 3), f[:, :, ::1]) for f in (float32, float64)], **_SETTINGS)
+def turned(A: Array, T: Array) -> None:
+    """See ``kernels.turned``."""
+    P, n, m = A.shape
+    row, column, number = A.strides[1], T.strides[1], A.itemsize
+    for p in range(P):
+        a, t = A[p].ctypes.data, T[p].ctypes.data
+        if n < 8 or m < 8:
+            for j in range(m):
+                for i in range(n):
+                    T[p, j, i] = A[p, i, j]
+            continue
+        for next_j in range(0, m, 8):
+            j = min(next_j, m - 8)  # the last eight, some of which are turned already
+            for next_i in range(0, n, 8):
+                i = min(next_i, n - 8)
+                source, target = a + i * row + j * number, t + j * column + i * number
+                _turn_eight(A, source, row, target, column)
 
 
 # --- for ``fused`` ----------------------------------------------------------------------------

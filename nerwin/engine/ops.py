@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from nerwin.engine.blas import product
-from nerwin.engine.kernels import sum_by_place, sum_over_places
+from nerwin.engine.kernels import sum_by_place, sum_over_places, turned
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 
@@ -184,8 +184,7 @@ def window_affine(
         return made[0][1]
 
     def dV(dZ: Array) -> Array:
-        turned = by_place.transpose(0, 2, 1).copy()  # small products with a view of it are slow
-        summed: Array = product(dA(dZ), turned).sum(axis=0)
+        summed: Array = product(dA(dZ), turned(by_place)).sum(axis=0)
         return summed
 
     def dD(dZ: Array) -> Array:
