@@ -84,6 +84,15 @@ def test_wrong_usage_is_one_line_and_exit_code_2(args: list[str], message: str) 
     fails(nerwin(*args), 2, message)
 
 
+def test_a_mistyped_command_does_not_disturb_completion() -> None:
+    line = {"COMP_WORDS": "nerwin trian --", "COMP_CWORD": "2", "_NERWIN_COMPLETE": "bash_complete"}
+    code = "from nerwin.cli import main; main(prog_name='nerwin')"
+    command, env = [sys.executable, "-c", code], {**os.environ, **line}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert not done.stderr
+    assert "--help" in done.stdout
+
+
 def test_help_can_be_shown_in_any_encoding() -> None:
     for name in _COMMANDS:
         done = subprocess.run(

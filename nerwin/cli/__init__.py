@@ -42,7 +42,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             hint = did_you_mean(cmd_name, _COMMANDS)
-            if hint and not ctx.resilient_parsing:  # of a line that is being typed
+            if hint and not ctx.resilient_parsing:  # that is for a line still being typed
                 ctx.fail(f"no such command {cmd_name!r}; {hint}")
             return None
         command: click.Command = importlib.import_module(f"nerwin.cli.{cmd_name}").command
