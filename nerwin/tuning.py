@@ -24,6 +24,8 @@ WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 _WEIGHT = ""  # its name among those of the types, none of which is empty
 _FEW = 20  # entities, of which nothing can be learned
 _FLATTEST = 0.01  # slope: a larger score stays larger
+_RIDGE = 1e-12  # for scores that are all the same
+_NOTHING = 1e-15  # of what a loss may fall
 
 
 def fit(model: Model, gold: Gold, S: Array) -> Model:
@@ -98,19 +100,41 @@ def calibrate(p: Array, right: np.ndarray) -> Calibration:
     n, good = len(right), int(right.sum())
     if n < _FEW or good in {0, n}:
         return Calibration()
-    from scipy.optimize import minimize
-
     x = logit(p)
+    X = np.stack((x, np.ones(n)))
     targets = np.where(right, (good + 1) / (good + 2), 1 / (n - good + 2))
-
-    def loss(slope_and_intercept: Array) -> tuple[float, Array]:
-        z = slope_and_intercept[0] * x + slope_and_intercept[1]
-        error = ops.logistic(z) - targets
-        gradient = np.array([error @ x, error.sum()])
-        return float((np.logaddexp(0, z) - targets * z).mean()), gradient / n
-
-    bounds = [(_FLATTEST, None), (None, None)]
-    options = {"ftol": 1e-14, "gtol": 1e-9}
-    found = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    slope, intercept = found.x.tolist()
+    change, intercept = _most_likely(X, targets, x).tolist()  # from a slope of 1
+    slope = 1 + change
+    if slope < _FLATTEST:
+        slope = _FLATTEST
+        (intercept,) = _most_likely(X[1:], targets, slope * x).tolist()
     return Calibration(slope, intercept)
+
+
+def _most_likely(X: Array, targets: Array, z: Array) -> Array:
+    """θ (k,), from 0 on, under which σ(z + θᵀX) are closest to the targets (n,), in cross-entropy;
+    X (k, n), z (n,).
+
+    Newton's steps, each halved until it pays: with L-BFGS, or whole steps, some fits end far away
+    (Lin, Lin and Weng, 2007).
+    """
+
+    def loss(theta: Array) -> float:
+        s = z + theta @ X
+        return float((np.logaddexp(0, s) - targets * s).mean())
+
+    theta = np.zeros(len(X))
+    reached = loss(theta)
+    while True:
+        q = ops.logistic(z + theta @ X)
+        gradient = X @ (q - targets) / len(z)
+        curvature = (q * (1 - q) * X) @ X.T / len(z) + _RIDGE * np.eye(len(X))
+        step = np.linalg.solve(curvature, gradient)
+        promised = float(gradient @ step)
+        while promised > _NOTHING and loss(theta - step) > reached - 1e-4 * promised:
+            step /= 2
+            promised /= 2
+        if not promised > _NOTHING:
+            return theta
+        theta -= step
+        reached = loss(theta)

@@ -253,6 +253,31 @@ def test_calibrated_scores_are_probabilities_in_the_same_order(
     assert (np.diff(q) >= 0).all()
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("a", [1, 20])
+@pytest.mark.parametrize("ranked", ["well", "by chance", "the wrong way"])
+def test_no_slope_above_the_flattest_fits_better(seed: int, a: int, ranked: str) -> None:
+    rng = np.random.default_rng(seed)
+    p = rng.beta(a, 1, 300)
+    right = rng.uniform(size=300) < {"well": p, "by chance": 0.5, "the wrong way": 1 - p}[ranked]
+    targets = np.where(right, (right.sum() + 1) / (right.sum() + 2), 1 / ((~right).sum() + 2))
+
+    def loss(slope: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+        z = slope[..., None] * np.log(p / (1 - p)) + intercept[..., None]
+        return (np.logaddexp(0, z) - targets * z).mean(axis=-1)
+
+    fit = tuning.calibrate(p, right)
+    assert fit.slope >= 0.01
+    grid = loss(*np.meshgrid(np.geomspace(0.01, 4, 40), np.linspace(-4, 4, 80)))
+    assert loss(np.array(fit.slope), np.array(fit.intercept)) <= grid.min()
+
+
+def test_scores_that_are_all_the_same_are_as_often_right_as_they_say() -> None:
+    right = np.arange(100) < 30
+    fit = tuning.calibrate(np.full(100, 0.99), right)
+    assert fit.apply(np.array([0.99])) == pytest.approx(0.3, abs=0.01)
+
+
 def test_scores_that_rank_the_wrong_way_are_flattened_not_turned() -> None:
     p = np.linspace(0.1, 0.9, 100)
     fit = tuning.calibrate(p, p < 0.5)
