@@ -93,11 +93,12 @@ def loops(compiled: bool) -> Iterator[None]:
 # --- whole processes, each on one thread ------------------------------------------------------
 
 
-def run(command: Sequence[str | Path], text: Path | None = None) -> None:
-    """Run a command, from a file into a file, which is dropped.
+def run(command: Sequence[str | Path], text: Path | None = None, *, compiled: bool = False) -> None:
+    """Run a command, from a file into a file, which is dropped; nerwin with Numba's loops or not.
 
     Raises SystemExit with what the command said if it fails.
     """
+    settings = _SETTINGS | {"NUMBA_DISABLE_JIT": "0" if compiled else "1"}
     with open(text or os.devnull, "rb") as file, tempfile.TemporaryFile() as output:
         done = subprocess.run(
             command,
@@ -105,7 +106,7 @@ def run(command: Sequence[str | Path], text: Path | None = None) -> None:
             stdin=file,
             stdout=output,
             stderr=subprocess.PIPE,
-            env=os.environ | _SETTINGS,
+            env=os.environ | settings,
         )
     if done.returncode:
         line = " ".join(map(str, command))
@@ -137,7 +138,9 @@ def first_answer(command: Sequence[str | Path], line: str) -> float:
     return took
 
 
-def peak(command: Sequence[str | Path], text: Path | None = None) -> float:
+def peak(
+    command: Sequence[str | Path], text: Path | None = None, *, compiled: bool = False
+) -> float:
     """The most memory that a Python process held at once, in MiB; Linux only.
 
     command  of Python, which is told to tell (see peak.py): the figure that the system has of an
@@ -145,5 +148,5 @@ def peak(command: Sequence[str | Path], text: Path | None = None) -> float:
     """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "peak"
-        run([command[0], HERE / "peak.py", report, *command[1:]], text)
+        run([command[0], HERE / "peak.py", report, *command[1:]], text, compiled=compiled)
         return int(report.read_text()) / 1024

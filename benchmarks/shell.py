@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from material import Material
-from measuring import NERWIN, Measure, first_answer, installed, peak, run, seconds, tell
+from measuring import FAST, NERWIN, Measure, first_answer, installed, peak, run, seconds, tell
 
 LINE = "Paris Hilton flew to Paris ."
 TOKENIZED = ("--input-format", "tokenized", "--format", "conll")
@@ -28,9 +28,9 @@ def prediction(material: Material) -> list[Measure]:
     for task, (text, flags, kind) in ways.items():
         contestants: dict[str, Command] = {}
         for who, model in _models(material).items():
-            contestants[f"nerwin, {who}"] = [*NERWIN, "predict", *model, text.path, *flags]
-        for who, command in list(contestants.items()):
-            contestants[f"{who}, two processes"] = [*command, "--jobs", "2"]
+            predict = [*NERWIN, "predict", *model, text.path, *flags]
+            contestants[f"nerwin, {who}"] = predict
+            contestants[f"nerwin, {who}, two processes"] = [*predict, "--jobs", "2"]
         if material.crfsuite and kind == "tokenized":
             contestants["CRFsuite"] = material.peer(
                 "crfsuite_tagger.py", "predict", str(material.crfsuite)
@@ -89,16 +89,18 @@ def memory(material: Material) -> list[Measure]:
     ]
     for config in ("lecture", "conll2003"):
         command = material.command(config, "--epochs", "1")
-        found.append(Measure("train", f"nerwin, {config}", "MiB", partial(_peak_of_train, command)))
+        for who in ("nerwin", FAST) if installed("numba") else ("nerwin",):
+            most = partial(_peak_of_train, command, compiled=who == FAST)
+            found.append(Measure("train", f"{who}, {config}", "MiB", most))
     if material.crfsuite:
         command = [*material.peer("crfsuite_tagger.py", "train"), material.train]
         found.append(Measure("train", "CRFsuite", "MiB", partial(_peak_of_crfsuite, command)))
     return found
 
 
-def _peak_of_train(command: list[str]) -> float:
+def _peak_of_train(command: list[str], *, compiled: bool) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        return peak([*command, "--output", f"{folder}/run"])
+        return peak([*command, "--output", f"{folder}/run"], compiled=compiled)
 
 
 def _peak_of_crfsuite(command: list[str]) -> float:
