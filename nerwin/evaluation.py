@@ -20,7 +20,7 @@ from nerwin.gold import Gold
 from nerwin.model import Model
 from nerwin.text.tags import Spans, write_tags
 
-_TOKENS = 1 << 14  # of documents that are scored at once
+_TOKENS = 1 << 12  # of documents that are scored at once
 
 
 @dataclass(frozen=True, slots=True)
