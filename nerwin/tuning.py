@@ -115,8 +115,7 @@ def _most_likely(X: Array, targets: Array, z: Array) -> Array:
     """θ (k,), from 0 on, under which σ(z + θᵀX) are closest to the targets (n,), in cross-entropy;
     X (k, n), z (n,).
 
-    Newton's steps, each halved until it pays: with L-BFGS, or whole steps, some fits end far away
-    (Lin, Lin and Weng, 2007).
+    Newton's steps, each halved until it pays, as whole ones need not (Lin, Lin and Weng, 2007).
     """
 
     def loss(theta: Array) -> float:
