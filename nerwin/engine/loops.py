@@ -187,8 +187,15 @@ def turned(A: Array, T: Array) -> None:
 )
 def half_sums(A: Array, words: Indices, b: Array, Z: Array) -> None:
     """Z (B, m) ← half of ``kernels.sum_over_places`` and b (m,)."""
-    sum_over_places(A, words, Z)
     half = A.dtype.type(0.5)
+    if len(A) == 5:  # the lecture's windows, in one go
+        for i in range(len(words)):
+            w, z = words[i], Z[i]
+            x0, x1, x2, x3, x4 = A[0, w[0]], A[1, w[1]], A[2, w[2]], A[3, w[3]], A[4, w[4]]
+            for j in range(len(z)):
+                z[j] = (x0[j] + x1[j] + x2[j] + x3[j] + x4[j] + b[j]) * half
+        return
+    sum_over_places(A, words, Z)
     for i in range(len(Z)):
         z = Z[i]
         for j in range(len(z)):
@@ -300,7 +307,8 @@ def adam(
         t[r, 0] += 1
         step = np.uint64(min(t[r, 0], len(v_shares) - 1))
         row_alpha, row_eps = alpha * v_shares[step] / m_shares[step], eps * v_shares[step]
-        for j in range(theta.shape[1]):
-            m[r, j] = m[r, j] * old1 + new1 * g[i, j]
-            v[r, j] = v[r, j] * old2 + g[i, j] * g[i, j] * new2
-            theta[r, j] -= m[r, j] / (np.sqrt(v[r, j]) + row_eps) * row_alpha
+        for j in range(theta.shape[1]):  # what is kept in names need not be read again
+            slope = g[i, j]
+            mean, square = m[r, j] * old1 + new1 * slope, v[r, j] * old2 + slope * slope * new2
+            m[r, j], v[r, j] = mean, square
+            theta[r, j] -= mean / (np.sqrt(square) + row_eps) * row_alpha
