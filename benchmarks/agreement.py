@@ -14,7 +14,7 @@ from itertools import islice
 
 import numpy as np
 from material import Material
-from measuring import FAST, Measure, installed, loops
+from measuring import PLAIN, Measure, installed, loops, ours
 from problem import RATES, Problem, batches, lecture
 from threadpoolctl import threadpool_limits
 
@@ -37,12 +37,12 @@ def measures(material: Material) -> list[Measure]:
     if not installed("torch"):
         return []
     steps = 50 if material.quick else 300
-    found, ours = [], ["nerwin", FAST] if installed("numba") else ["nerwin"]
+    found = []
     for dtype, tolerance in TOLERANCES.items():
         problem = lecture(material.gold, material.words, (100,), np.dtype(dtype).type)
         for optimizer in RATES:
             task = f"{optimizer}, {dtype}, {steps} batches of {SIZE}, H = 100"
-            for who in ours:
+            for who in ours():
                 for what in ("losses", "parameters"):
                     run = partial(_difference, problem, optimizer, steps, who, what, tolerance)
                     found.append(Measure(task, f"{who}: {what}, largest difference", "", run))
@@ -53,7 +53,7 @@ def _difference(
     problem: Problem, optimizer: str, steps: int, who: str, what: str, tolerance: float
 ) -> float:
     """Raises SystemExit for a difference that is more than that of rounding."""
-    found = float(getattr(agreement(problem, optimizer, steps, compiled=who == FAST), what))
+    found = float(getattr(agreement(problem, optimizer, steps, compiled=who != PLAIN), what))
     if not found < tolerance:
         raise SystemExit(f"{who}, {optimizer}: {what} differ by {found:g} from those of PyTorch")
     return found
@@ -62,7 +62,7 @@ def _difference(
 def agreement(problem: Problem, optimizer: str, steps: int, *, compiled: bool = False) -> Agreement:
     """Train by nerwin and by PyTorch, with the optimizer sgd or adam, and compare.
 
-    compiled  nerwin trains with Numba's loops
+    compiled  nerwin trains with its compiled loops
     """
     losses, parameters = _nerwin(problem, optimizer, steps, compiled)
     theirs, found = _torch(problem, optimizer, steps)

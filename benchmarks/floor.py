@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from material import Material
-from measuring import FAST, Measure, installed, loops
+from measuring import PLAIN, Measure, loops, ours
 from problem import batches, lecture
 from threadpoolctl import threadpool_limits
 
@@ -68,12 +68,12 @@ def _products_and_steps(material: Material, steps: int) -> list[Measure]:
         "making a batch and a step with dropout": _batch_and_step(with_dropout),
     }
     task = f"{options.optimizer}, batch {SIZE}, {n} numbers in x, H = {m}"
-    found = [Measure(task, who, "ms", _timed(once, steps)) for who, once in work.items()]
-    if installed("numba"):
-        for who, once in work.items():
-            if "step" in who:
-                fast = _timed(once, steps, compiled=True)
-                found.append(Measure(task, f"{FAST}: {who}", "ms", fast))
+    found = []
+    for what, once in work.items():
+        for who in ours() if "step" in what else [PLAIN]:
+            name = f"{who}: {what}" if "step" in what else what
+            timed = _timed(once, steps, compiled=who != PLAIN)
+            found.append(Measure(task, name, "ms", timed))
     return found
 
 

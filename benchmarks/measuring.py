@@ -20,15 +20,13 @@ from nerwin.engine import kernels
 
 HERE = Path(__file__).parent
 NERWIN = [sys.executable, "-m", "nerwin"]
-FAST = "nerwin[fast]"  # what is measured with Numba's loops, everything else is without
+PLAIN = "nerwin, NumPy alone"  # what is measured without the compiled loops
 LIBRARIES = {
     "torch": "PyTorch",
     "spacy": "spaCy",
     "pycrfsuite": "python-crfsuite",
-    "numba": "Numba",
 }
 _SETTINGS = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
-_SETTINGS["NUMBA_DISABLE_JIT"] = "1"
 
 
 @dataclass
@@ -80,9 +78,14 @@ def installed(module: str) -> bool:
     return False
 
 
+def ours() -> list[str]:
+    """The names of what nerwin does: with the compiled loops, if there are any, and without."""
+    return ["nerwin", PLAIN] if kernels.compiled() else [PLAIN]
+
+
 @contextmanager
 def loops(compiled: bool) -> Iterator[None]:
-    """Train with the loops that Numba compiles, or without them."""
+    """Train with the compiled loops, or without them."""
     if compiled:
         yield
         return
@@ -93,12 +96,12 @@ def loops(compiled: bool) -> Iterator[None]:
 # --- whole processes, each on one thread ------------------------------------------------------
 
 
-def run(command: Sequence[str | Path], text: Path | None = None, *, compiled: bool = False) -> None:
-    """Run a command, from a file into a file, which is dropped; nerwin with Numba's loops or not.
+def run(command: Sequence[str | Path], text: Path | None = None, *, compiled: bool = True) -> None:
+    """Run a command, from a file into a file, which is dropped; nerwin with its loops or not.
 
     Raises SystemExit with what the command said if it fails.
     """
-    settings = _SETTINGS | {"NUMBA_DISABLE_JIT": "0" if compiled else "1"}
+    settings = _SETTINGS | ({} if compiled else {"NERWIN_COMPILED": "0"})
     with open(text or os.devnull, "rb") as file, tempfile.TemporaryFile() as output:
         done = subprocess.run(
             command,
@@ -139,7 +142,7 @@ def first_answer(command: Sequence[str | Path], line: str) -> float:
 
 
 def peak(
-    command: Sequence[str | Path], text: Path | None = None, *, compiled: bool = False
+    command: Sequence[str | Path], text: Path | None = None, *, compiled: bool = True
 ) -> float:
     """The most memory that a Python process held at once, in MiB; Linux only.
 

@@ -17,7 +17,7 @@ from measuring import Measure
 
 Found = Mapping[str, Sequence[Measure]]  # subject -> what was measured
 
-_LIBRARIES = ("nerwin", "numpy", "scipy", "numba", "gensim", "torch", "spacy", "python-crfsuite")
+_LIBRARIES = ("nerwin", "numpy", "scipy", "gensim", "torch", "spacy", "python-crfsuite")
 
 
 def machine() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from material import Material
-from measuring import Measure, loops
+from measuring import Measure
 from problem import lecture
 
 from nerwin.batches import Batches
@@ -33,8 +33,7 @@ def measures(material: Material) -> list[Measure]:
 
     def train_once(size: int) -> int:
         descent.batches = Batches(descent.model, read[size], descent.options)
-        with loops(compiled=False):
-            descent.epoch(1, lambda windows: None)
+        descent.epoch(1, lambda windows: None)
         return len(descent.batches)
 
     def reading(path: Path, size: int) -> float:

@@ -10,7 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from material import Material
-from measuring import FAST, NERWIN, Measure, first_answer, installed, peak, run, seconds, tell
+from measuring import (
+    NERWIN,
+    PLAIN,
+    Measure,
+    first_answer,
+    installed,
+    ours,
+    peak,
+    run,
+    seconds,
+    tell,
+)
 
 LINE = "Paris Hilton flew to Paris ."
 TOKENIZED = ("--input-format", "tokenized", "--format", "conll")
@@ -89,8 +100,8 @@ def memory(material: Material) -> list[Measure]:
     ]
     for config in ("lecture", "conll2003"):
         command = material.command(config, "--epochs", "1")
-        for who in ("nerwin", FAST) if installed("numba") else ("nerwin",):
-            most = partial(_peak_of_train, command, compiled=who == FAST)
+        for who in ours():
+            most = partial(_peak_of_train, command, compiled=who != PLAIN)
             found.append(Measure("train", f"{who}, {config}", "MiB", most))
     if material.crfsuite:
         command = [*material.peer("crfsuite_tagger.py", "train"), material.train]

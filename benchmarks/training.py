@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from material import Material
-from measuring import FAST, Measure, installed, loops
+from measuring import PLAIN, Measure, installed, loops, ours
 from peers import naive
 from problem import RATES, Problem, batches, lecture
 
@@ -37,11 +37,11 @@ def measures(material: Material) -> list[Measure]:
                     task = f"{optimizer}, H = {hidden}, batch {size}, {threads} thread"
                     task += "s" if threads > 1 else ""
                     for who, steps_of in contestants.items():
-                        if who == "nerwin" and threads > 1:
+                        if who == PLAIN and threads > 1:
                             continue  # it has one thread
                         inside = partial(_torch_on, threads)
                         if "nerwin" in who:
-                            inside = partial(_nerwin_on, threads, who == FAST)
+                            inside = partial(_nerwin_on, threads, who != PLAIN)
                         rate = _timed(steps_of, steps, inside)
                         found.append(Measure(task, who, "windows/s", rate))
         one_by_one = _timed(_naive(problem), windows // 20, one_thread)
@@ -54,9 +54,7 @@ Steps = Iterator[int]  # each item is a step, done when it is asked for: the win
 
 
 def _contestants(problem: Problem, optimizer: str, size: int) -> dict[str, Steps]:
-    found = {"nerwin": _nerwin(problem, optimizer, size)}
-    if installed("numba"):
-        found[FAST] = _nerwin(problem, optimizer, size)
+    found = {who: _nerwin(problem, optimizer, size) for who in ours()}
     if installed("torch"):
         from peers.torch_training import ADAM, SGD, SPARSE_ADAM
 

@@ -207,8 +207,8 @@ class Run:
             raise ConfigError(f"jobs: at least 1, not {jobs}")
         if jobs > 1 and not teams():
             log.warning(
-                "one thread trains a model; several take Numba (pip install 'nerwin[fast]'), and "
-                "the OpenBLAS of NumPy's wheels"
+                "one thread trains a model; several take compiled loops, for which nerwin must be "
+                "installed where there is a C compiler, and the OpenBLAS of NumPy's wheels"
             )
         about = {"config": self.config.as_dict(), "provenance": self.manifest.provenance}
         metrics.begin(self.folder, about, self.manifest.saved)

@@ -14,7 +14,7 @@ from nerwin.config import load_config
 from nerwin.resources import shipped
 from nerwin.training import Run
 
-settings.register_profile("nerwin", deadline=None)  # Numba compiles at the first call
+settings.register_profile("nerwin", deadline=None)  # machines are busy at times
 settings.load_profile("nerwin")
 
 SMALL = [

@@ -61,7 +61,7 @@ def batch(size: int = 32, V: int = 1000) -> Batch:
 
 @pytest.fixture
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step of plain ops, without what Numba compiles."""
+    """A step of plain ops, without the compiled loops."""
     monkeypatch.setattr(kernels, "compiled", lambda: None)
 
 
@@ -201,7 +201,7 @@ def test_a_step_is_six_nodes(made: list[str], size: int) -> None:
     assert made == step * 2  # "": no dense numbers, a constant
 
 
-@pytest.mark.skipif(kernels.compiled() is None, reason="Numba is not installed")
+@pytest.mark.skipif(kernels.compiled() is None, reason="built without a C compiler")
 def test_compiled_it_is_two_nodes_and_far_fewer_calls(
     made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

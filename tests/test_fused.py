@@ -14,7 +14,7 @@ from nerwin.engine.fused import window_network
 from nerwin.engine.gradcheck import gradcheck
 from nerwin.engine.graph import Node, apply, backward, constant, parameter
 
-pytestmark = pytest.mark.skipif(kernels.compiled() is None, reason="Numba is not installed")
+pytestmark = pytest.mark.skipif(kernels.compiled() is None, reason="built without a C compiler")
 
 Arrays = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]
 
@@ -52,7 +52,7 @@ def four(nodes: dict[str, Node], words: np.ndarray, Y: np.ndarray) -> Node:
 def test_it_has_the_bits_of_the_four(
     seed: int, B: int, P: int, m: int, T: int, dtype: type, compiled: bool
 ) -> None:
-    """Also of the four without Numba, which is what trains where it is not installed."""
+    """Also of the four without the loops, which is what trains where there was no C compiler."""
     parameters, words, Y = example(np.random.default_rng(seed), B, P, m, T, dtype)
     nodes = {name: parameter(value) for name, value in parameters.items()}
 

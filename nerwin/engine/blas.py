@@ -53,13 +53,13 @@ def shared(threads: int) -> Iterator[None]:
 
 
 def teams() -> Callable[[int], Team] | None:
-    """What makes a team of so many threads: that takes Numba, and OpenBLAS as in NumPy's wheels."""
+    """What makes a team of so many threads: that takes the compiled loops, and OpenBLAS as in
+    NumPy's wheels.
+    """
     if not kernels.compiled():
         return None
-    try:
-        from nerwin.engine.team import Team, gemm_of
-    except Exception:  # as in ``kernels``
-        return None
+    from nerwin.engine.team import Team, gemm_of
+
     gemm = gemm_of(library.filepath for library in _libraries().lib_controllers)
     return partial(Team, gemm=gemm) if gemm else None
 

@@ -1,8 +1,8 @@
 """The lecture's network as one op: four of ``ops``, with fewer passes over their arrays.
 
 ``window_affine``, ``sigmoid``, ``scores`` and ``logistic_loss`` are where its derivatives can be
-read. Here the same arithmetic stands between the same products of matrices, in loops that Numba
-compiles, and gives the same bits.
+read. Here the same arithmetic stands between the same products of matrices, in compiled loops, and
+gives the same bits.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """What a step does between its products and NumPy has no one function for.
 
-It is written in NumPy, here and in ``optim``, and once more in ``loops``, as loops that Numba
-compiles. If Numba is installed (the extra ``fast``), the loops run instead. Both do the same
-arithmetic in the same order and give the same bits: a run that was stopped with the one may go on
-with the other.
+It is written in NumPy, here and in ``optim``, and once more in C, in ``loops.c``. Where that was
+compiled when nerwin was installed, the loops run instead. Both do the same arithmetic in the same
+order and give the same bits: a run that was stopped with the one may go on with the other.
 """
 
 from __future__ import annotations
@@ -21,15 +20,12 @@ _in_order = np.ascontiguousarray  # as the loops want arrays
 
 @cache
 def compiled() -> ModuleType | None:
-    """``loops``, if Numba is there and is not told by NUMBA_DISABLE_JIT=1 to compile nothing.
-
-    To import it takes half a second, so that is done when it is first needed: to train.
-    """
-    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
+    """``loops``, if it was compiled and is not told by NERWIN_COMPILED=0 to stay out."""
+    if os.environ.get("NERWIN_COMPILED") == "0":
         return None
     try:
         from nerwin.engine import loops
-    except Exception:  # not installed, broken, or what it keeps on disk is: then it is not there
+    except ImportError:  # there was no C compiler
         return None
     return loops
 
