@@ -26,7 +26,7 @@ class Loops(BuildHookInterface):  # type: ignore[misc]  # hatchling is there to 
         source = Path(self.root) / "nerwin" / "engine" / "loops.c"
         made = source.with_suffix(".abi3.so")
         link = shlex.split(sysconfig.get_config_var("LDSHARED") or "cc -shared")
-        link[0] = os.environ.get("CC", link[0])
+        link[:1] = shlex.split(os.environ.get("CC", link[0]))  # it may be `ccache gcc`
         include = f"-I{sysconfig.get_path('include')}"
         try:
             subprocess.run([*link, *_FLAGS, include, source, "-o", made], check=True)

@@ -65,7 +65,7 @@ static void release(Arguments *a)
 static char what(const Py_buffer *array)
 {
     char format = array->format[0];
-    if (array->format[1])
+    if (!format || array->format[1])
         return 0;
     if (format == 'f' || format == 'd')
         return format;
@@ -307,7 +307,7 @@ FUNCTION(team)
     return capsule;
 }
 
-/* Help a team until it is closed. */
+/* Help a team until it is dismissed. */
 FUNCTION(help_team)
 {
     (void)module;
