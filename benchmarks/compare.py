@@ -49,7 +49,7 @@ SUBJECTS = {
     "start": Subject("Start", shell.start, 7),
     "memory": Subject("The most memory held", shell.memory, 3, False),
     "vectors": Subject("Loading word vectors", shell.vectors, 5),
-    "scaling": Subject("The same speed for any amount of data", scaling.measures, 3, False),
+    "scaling": Subject("The same speed for any amount of data", scaling.measures, 5, False),
 }
 
 

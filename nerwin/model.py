@@ -58,8 +58,7 @@ class Dense:
     def __init__(self, tokens: int, *parts: DocumentFeatures | Array) -> None:
         self._none = np.zeros((tokens, 0), np.float32)
         self._parts = parts
-        self._widths = [part[:0].shape[1] for part in parts]
-        self.width = sum(self._widths)
+        self.width = sum(part[:0].shape[1] for part in parts)
 
     def __getitem__(self, batch: Indices | slice) -> Array:
         if not self._parts:
@@ -68,12 +67,14 @@ class Dense:
 
     def add_product(self, Z: Array, batch: slice, W: Array) -> None:
         """Z += ``dense[batch] @ W``; what many tokens share is multiplied once."""
-        for part, width in zip(self._parts, self._widths, strict=True):
-            own, W = W[:width], W[width:]
-            if isinstance(part, DocumentFeatures):
-                part.add_product(Z, batch, own)
-            else:
+        for part in self._parts:
+            if not isinstance(part, DocumentFeatures):
+                own, W = np.split(W, [part.shape[1]])
                 Z += part[batch] @ own
+                continue
+            for rows, which in part.shared(batch):
+                own, W = np.split(W, [rows.shape[1]])
+                kernels.add_rows(Z, rows @ own, which)
 
 
 @dataclass

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from nerwin.engine.blas import product
+from nerwin.engine.kernels import sum_over_places
 from nerwin.engine.types import Array, Indices
 from nerwin.text.windows import Windows
 
 _BLOCK = 1 << 11  # tokens whose windows are summed at once
 _KEPT = 1 << 22  # numbers kept of the words that are met most often
-_CACHED = 1 << 17  # numbers summed at once, which stay in the processor's cache
 
 
 def sums(windows: Windows, V: Array, W: Array, b: Array) -> Iterator[tuple[slice, Array]]:
@@ -44,27 +44,11 @@ def sums(windows: Windows, V: Array, W: Array, b: Array) -> Iterator[tuple[slice
     multiply(often, 0)
     for start in range(0, len(windows), _BLOCK):
         block = slice(start, start + _BLOCK)
-        line, at = windows.line(block)
+        line = windows.line(block)
         rest = line[number[line] < 0]
         number[rest] = np.arange(len(rest))
         rest = rest[number[rest] == np.arange(len(rest))]  # each word once, its last place
         multiply(rest, len(often))
         number[rest] = np.arange(len(often), len(often) + len(rest))
-        yield block, _summed(number[line], at, added)
+        yield block, sum_over_places(added, number[windows[block]])
         number[rest] = -1
-
-
-def _summed(line: Indices, at: Indices, added: Array) -> Array:
-    """Z (B, m) = Σ over places of what the word there adds, words line[at] … line[at + P − 1]:
-    at (B,), added (P, k, m).
-    """
-    Z = np.empty((len(at), added.shape[2]), added.dtype)
-    size = max(1, _CACHED // Z.shape[1])
-    buffer = np.empty((min(size, len(Z)), Z.shape[1]), Z.dtype)
-    for start in range(0, len(Z), size):
-        part, here = Z[start : start + size], at[start : start + size]
-        np.take(added[0], line[here], axis=0, out=part, mode="clip")
-        for place in range(1, len(added)):
-            words = line[here + place]
-            part += np.take(added[place], words, axis=0, out=buffer[: len(part)], mode="clip")
-    return Z

@@ -18,6 +18,7 @@ from commandline import NERWIN, SMALL, TEST, fails, nerwin
 from nerwin import sources
 from nerwin.config import load_config
 from nerwin.descent import Descent
+from nerwin.engine import kernels
 from nerwin.storage import unlock
 from nerwin.training import Run
 
@@ -36,6 +37,14 @@ def test_train_makes_a_run_and_says_what_to_type_next(
     metrics = json.loads((tmp_path / "runs/dev/metrics.json").read_text())
     assert set(metrics["dev"]) >= {"precision", "recall", "f1", "types"}
     assert set(metrics["dev"]["types"]["PER"]) == {"precision", "recall", "f1", "support"}
+
+
+def test_train_says_if_numpy_is_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "engine   NumPy alone; installed where there is a C compiler"
+    result = nerwin("train", *SMALL, "-o", str(tmp_path / "run"))
+    assert (told in result.stdout) == (not kernels.compiled())
+    monkeypatch.setattr(kernels, "compiled", lambda: None)
+    assert told in nerwin("train", *SMALL, "-o", str(tmp_path / "alone")).stdout
 
 
 def test_a_run_is_never_overwritten_unasked(

@@ -20,7 +20,7 @@ def document_features(words, vectors, starts, documents):
     of_words[tokens.numbers] = vectors
     case = Lexicon(Vocabulary.of([])).case(tokens)
     same = same_words(tokens.numbers, case, starts, documents)
-    return DocumentFeatures(tokens.numbers, case, of_words, same, starts, documents)[:]
+    return DocumentFeatures(tokens.numbers, case, of_words, same, starts, documents)
 
 
 def naive(words, vectors, starts, documents):
@@ -65,22 +65,29 @@ def test_features_are_those_of_the_loop(data):
     vectors = table[[SPELLINGS.index(word) for word in words]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(documents_module, "_BLOCK", data.draw(st.sampled_from([1, 3, 1024])))
-        made = document_features(words, vectors, starts, documents)
-    assert made.dtype == np.float32
-    np.testing.assert_allclose(made, naive(words, vectors, starts, documents), atol=1e-5)
+        features = document_features(words, vectors, starts, documents)
+    assert features[:].dtype == np.float32
+    np.testing.assert_allclose(features[:], naive(words, vectors, starts, documents), atol=1e-5)
+    first, last = sorted(data.draw(st.sets(st.integers(0, n), min_size=2, max_size=2)))
+    made = []
+    for rows, which in features.shared(slice(first, last)):
+        some = which >= 0
+        made.append(np.zeros((len(which), rows.shape[1]), np.float32))
+        made[-1][some] = rows[which[some]]
+    np.testing.assert_array_equal(np.concatenate(made, axis=1), features[first:last])
 
 
 def test_no_words():
     made = document_features([], np.zeros((0, D), np.float32), np.array([0]), np.array([0]))
-    assert made.shape == (0, width(D))
+    assert made[:].shape == (0, width(D))
 
 
 def test_a_document_says_nothing_of_another():
     words = ["Paris", "shines", "Paris", "sings"]
     starts, vectors = np.array([0, 2, 4]), np.eye(D, dtype=np.float32)[[0, 1, 0, 1]]
-    together = document_features(words, vectors, starts, np.array([0, 2]))
-    apart = document_features(words, vectors, starts, np.array([0, 1, 2]))
+    together = document_features(words, vectors, starts, np.array([0, 2]))[:]
+    apart = document_features(words, vectors, starts, np.array([0, 1, 2]))[:]
     assert together[0, 2] == 1
     assert apart[0, 2] == 0
-    alone = document_features(words[:2], vectors[:2], starts[:2], np.array([0, 1]))
+    alone = document_features(words[:2], vectors[:2], starts[:2], np.array([0, 1]))[:]
     np.testing.assert_array_equal(apart[:2], alone)

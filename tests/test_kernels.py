@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nerwin.config import load_config
-from nerwin.engine import kernels
+from nerwin.engine import kernels, ops
 from nerwin.engine.optim import SGD, Adam, Optimizer
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.resources import shipped
@@ -134,11 +134,39 @@ def test_sums_over_and_by_place(
     words = rng.integers(0, k, (B, P)).astype(index)
     A, dZ = numbers(rng, (P, k, m), dtype), numbers(rng, (B, m), dtype)
     assert_same_bits(lambda: kernels.sum_over_places(A, words))
+    with patch.object(kernels, "_BLOCK", 100):
+        assert_same_bits(lambda: kernels.sum_over_places(A, words))
     assert_same_bits(lambda: kernels.sum_by_place(dZ, words, k))
     assert_same_bits(lambda: kernels.sum_by_place(dZ[:, ::-1], words, k))
     dA = np.full((P, k, m), np.nan, dtype)  # there may be anything
     kernels.compiled().sum_by_place(dZ, words.astype(np.int64), dA)
     assert dA.tobytes() == in_numpy(lambda: kernels.sum_by_place(dZ, words, k)).tobytes()
+
+
+@compiled
+@given(seeds, st.integers(0, 20), st.integers(1, 9), st.integers(0, 40), dtypes, indices)
+def test_added_rows(seed: int, B: int, k: int, m: int, dtype: type, index: type) -> None:
+    rng = np.random.default_rng(seed)
+    A, Z = numbers(rng, (k, m), dtype), numbers(rng, (B, m), dtype)
+
+    def added(which: np.ndarray) -> np.ndarray:
+        sums = Z.copy()
+        kernels.add_rows(sums, A, which)
+        return sums
+
+    for least in (-2, 0):
+        which = rng.integers(least, k, B).astype(index)
+        assert_same_bits(lambda which=which: added(which))
+        one_by_one = [z + A[i] if i >= 0 else z for z, i in zip(Z, which, strict=True)]
+        assert added(which).tobytes() == np.array(one_by_one, dtype).reshape(B, m).tobytes()
+
+
+@compiled
+@given(seeds, st.sampled_from([(), (7,), (20, 30), (2, 0)]), dtypes)
+def test_the_logistic_function(seed: int, shape: tuple[int, ...], dtype: type) -> None:
+    S = numbers(np.random.default_rng(seed), shape, dtype)
+    assert_same_bits(lambda: ops.logistic(S))
+    assert_same_bits(lambda: ops.logistic(S.T))
 
 
 @given(seeds, st.sampled_from([(0,), (1,), (30,), (0, 5), (8, 5), (3, 2, 2)]), indices)

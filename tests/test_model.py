@@ -14,7 +14,7 @@ from nerwin.classifier import (
     scores,
 )
 from nerwin.decoding import Labels
-from nerwin.engine import ops
+from nerwin.engine import kernels, ops
 from nerwin.engine.graph import backward, constant, parameter
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.gold import read_gold
@@ -344,10 +344,13 @@ def test_float32_parameters_have_float32_gradients_of_their_shape(form, kind):
 
 @pytest.mark.parametrize("block", [7, 100, 1 << 14])
 @pytest.mark.parametrize("passes", [1, 2])
-def test_scores_by_word_and_place_are_those_of_the_graph(rich, monkeypatch, block, passes):
+@pytest.mark.parametrize("alone", [False, True], ids=["compiled", "alone"])
+def test_scores_by_word_and_place_are_those_of_the_graph(rich, monkeypatch, block, passes, alone):
     monkeypatch.setattr(scoring, "_BLOCK", block)
-    monkeypatch.setattr(scoring, "_CACHED", 40 * block)
     monkeypatch.setattr(scoring, "_KEPT", 1000 * block)
+    if alone:
+        monkeypatch.setattr(kernels, "compiled", lambda: None)
+        monkeypatch.setattr(kernels, "_BLOCK", 40 * block)
     model = load_model(rich)
     manifest = read_manifest(rich)
     gold = read_gold(manifest.config.data.dev, manifest.config.data)

@@ -195,6 +195,8 @@ def _reserve(folder: Path) -> Path:
 
 
 def _introduction(run: Run) -> str:
+    from nerwin.engine import kernels
+
     about = run.manifest.provenance
     found = {how: f"{100 * share:.1f}%" for how, share in about["coverage"].items()}
     lines = [
@@ -211,6 +213,8 @@ def _introduction(run: Run) -> str:
         lines.insert(-1, f"lists    {counts}")
     if "dev" in about:
         lines.insert(2, f"dev      {_corpus(about['dev'])}")
+    if not kernels.compiled():
+        lines.append("engine   NumPy alone; installed where there is a C compiler, it is faster")
     return "\n".join(lines) + "\n"
 
 

@@ -32,8 +32,8 @@ def window_network(
     H = np.empty((B, m), V.dtype)
     loops.half_sums(product(V, by_place), words, b, H)
     np.tanh(H, out=H)
-    loops.halve_above(H)  # σ(z) = (tanh(z/2) + 1) / 2
-    S = H @ U
+    kernels.halve_above(H)  # σ(z) = (tanh(z/2) + 1) / 2
+    S = product(H, U)
     losses = np.log1p(np.exp(-abs(S)))
     loops.logistic_losses(S, Y, losses)
     made: list[tuple[Array, tuple[Array, Array, Array]]] = []

@@ -15,6 +15,8 @@ import numpy as np
 
 from nerwin.engine.types import Array, Indices
 
+_BLOCK = 1 << 17  # numbers that NumPy sums at once: they stay in the processor's cache
+
 _in_order = np.ascontiguousarray  # as the loops want arrays
 
 
@@ -58,19 +60,43 @@ def turned(A: Array) -> Array:
     return A.transpose(0, 2, 1).copy()
 
 
+def halve_above(T: Array) -> None:
+    """T ← (T + 1) / 2, in C order: tanh(z/2) becomes σ(z)."""
+    if loops := compiled():
+        loops.halve_above(T.reshape(1, -1))
+        return
+    T += 1
+    T *= 0.5
+
+
 def sum_over_places(A: Array, words: Indices) -> Array:
     """Z (B, m): for each window the sum of what its words have at their places, left to right.
 
     A (P, k, m), words (B, P)
     """
+    B, m = len(words), A.shape[2]
+    Z = np.empty((B, m), A.dtype)
     if loops := compiled():
-        Z = np.empty((len(words), A.shape[2]), A.dtype)
         loops.sum_over_places(_in_order(A), _in_order(words, np.int64), Z)
         return Z
-    Z = A[0].take(words[:, 0], axis=0)
-    for p in range(1, len(A)):
-        Z += A[p].take(words[:, p], axis=0)
+    size = max(1, _BLOCK // max(1, m))
+    buffer = np.empty((min(size, B), m), A.dtype)
+    for start in range(0, B, size):
+        part, own = Z[start : start + size], words[start : start + size]
+        np.take(A[0], own[:, 0], axis=0, out=part, mode="clip")
+        for p in range(1, len(A)):
+            part += np.take(A[p], own[:, p], axis=0, out=buffer[: len(part)], mode="clip")
     return Z
+
+
+def add_rows(Z: Array, A: Array, which: Indices) -> None:
+    """Z (B, m) += A[which], a row of A (k, m) to each, or none where ``which`` (B,) is negative."""
+    if loops := compiled():
+        loops.add_rows(_in_order(A), _in_order(which, np.int64), Z)
+    elif (some := which >= 0).all():
+        Z += A.take(which, axis=0)
+    else:
+        Z[some] += A.take(which[some], axis=0)
 
 
 def sum_by_place(dZ: Array, words: Indices, k: int) -> Array:

@@ -181,6 +181,14 @@ FUNCTION(half_sums)
     DONE;
 }
 
+/* A (k, m), which (B,), negative for none -> Z (B, m), which they are added to */
+FUNCTION(add_rows)
+{
+    TAKE("F2I1f2");
+    CALL(add_rows, DATA(0), DATA(1), DATA(2), SIZE(1, 0), SIZE(0, 1));
+    DONE;
+}
+
 /* Room for what is only needed meanwhile; NULL with an exception if there is none. */
 static void *room(Arguments *a, int64_t bytes)
 {
@@ -409,8 +417,8 @@ FUNCTION(multiply)
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
 static PyMethodDef methods[] = {
-    METHOD(numbered), METHOD(sum_over_places), METHOD(half_sums), METHOD(sum_by_place),
-    METHOD(deltas), METHOD(sum_by_row), METHOD(turned), METHOD(halve_above),
+    METHOD(numbered), METHOD(sum_over_places), METHOD(half_sums), METHOD(add_rows),
+    METHOD(sum_by_place), METHOD(deltas), METHOD(sum_by_row), METHOD(turned), METHOD(halve_above),
     METHOD(logistic_losses), METHOD(logistic_slopes), METHOD(sgd), METHOD(adam),
     METHOD(team), METHOD(help_team), METHOD(dismiss), METHOD(multiply), {NULL},
 };

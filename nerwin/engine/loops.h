@@ -32,6 +32,17 @@ CLONES static void Of(sums)(const Number *restrict A, const int64_t *restrict wo
     }
 }
 
+CLONES static void Of(add_rows)(const Number *restrict A, const int64_t *restrict which,
+                                Number *restrict Z, int64_t B, int64_t m)
+{
+    for (int64_t i = 0; i < B; i++, Z += m)
+        if (which[i] >= 0) {
+            const Number *row = A + which[i] * m;
+            for (int64_t j = 0; j < m; j++)
+                Z[j] += row[j];
+        }
+}
+
 /* Add z (m,) to the sums of a window's words (P,), or begin them: so they need not be zero, and are
    not read from far away to be so. */
 CLONES static void Of(add_by_place)(const Number *restrict z, const int64_t *restrict words,

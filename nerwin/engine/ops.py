@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from nerwin.engine.blas import product
-from nerwin.engine.kernels import sum_by_place, sum_over_places, turned
+from nerwin.engine.kernels import halve_above, sum_by_place, sum_over_places, turned
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
 
@@ -292,7 +292,7 @@ def scores(H: Array, U: Array) -> tuple[Array, Gradients]:
     def dU(dS: Array) -> Array:
         return H.T @ dS
 
-    return H @ U, (dH, dU)
+    return product(H, U), (dH, dU)
 
 
 def grouped_scores(H: Array, U: Array) -> tuple[Array, Gradients]:
@@ -312,9 +312,9 @@ def grouped_scores(H: Array, U: Array) -> tuple[Array, Gradients]:
 
 def logistic(S: Array) -> Array:
     """p = 1 / (1 + e⁻ˢ), through tanh, which neither overflows nor is slow."""
-    P = np.tanh(S * 0.5)
-    P += 1
-    P *= 0.5
+    P = np.multiply(S, 0.5, out=np.empty(S.shape, S.dtype))
+    np.tanh(P, out=P)
+    halve_above(P)
     return P
 
 

@@ -100,20 +100,19 @@ class DocumentFeatures:
         topics = self._topics[self._document[batch]]
         return np.concatenate((_FLAGS[self._flags[batch]], contexts, topics), axis=1)
 
-    def add_product(self, Z: NDArray[np.float32], batch: slice, W: NDArray[np.float32]) -> None:
-        """Z += ``features[batch] @ W``: flags and a topic are multiplied once for its document,
-        contexts for the words that have one.
+    def shared(self, block: slice) -> list[tuple[NDArray[np.float32], Indices]]:
+        """``features[block]`` by what tokens share: for some columns after the others, the
+        different rows there (k, c), and which of them each token has (B,); negative: zeros.
         """
-        flags, contexts, topics = np.split(W, [FLAGS, FLAGS + self._contexts.shape[1]])
-        document = self._document[batch]
-        first = document[0]
-        each = (self._topics[first : document[-1] + 1] @ topics)[:, None] + _FLAGS @ flags
-        kinds = (document - first) * len(_FLAGS) + self._flags[batch]
-        Z += each.reshape(-1, W.shape[1]).take(kinds, axis=0)
-        context = self._context[batch]
-        some = np.flatnonzero(context)
-        if len(some):  # contexts are in the order of their tokens
-            Z[some] += self._contexts[context[some[0]] : context[some[-1]] + 1] @ contexts
+        context, document = self._context[block], self._document[block]
+        # Both are numbered in the order of the tokens.
+        last, first = context.max(), document[0]
+        begin = last + 1 - np.count_nonzero(context)
+        return [
+            (_FLAGS, self._flags[block]),
+            (self._contexts[begin : last + 1], context - begin),
+            (self._topics[first : document[-1] + 1], document - first),
+        ]
 
 
 def _sums(vectors: NDArray[np.float32], words: Indices, opens: Indices) -> NDArray[np.float32]:

@@ -47,13 +47,10 @@ class Windows:
     def __getitem__(self, batch: Indices | slice) -> Indices:
         return self._windows[self._first[batch]]
 
-    def line(self, block: slice) -> tuple[Indices, Indices]:
-        """The words of some tokens in a row, with what stands between them and at both ends, and
-        where in that line each token's window starts, (B,).
-        """
+    def line(self, block: slice) -> Indices:
+        """The words of some tokens in a row, with what stands between them and at both ends."""
         first = self._first[block]
-        end = first[-1] + self._windows.shape[1]
-        return self._padded[first[0] : end], first - first[0]
+        return self._padded[first[0] : first[-1] + self._windows.shape[1]]
 
     def often(self, most: int) -> Indices:
         """The words that occur more than once, or the most frequent of them."""
