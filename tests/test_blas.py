@@ -64,7 +64,7 @@ def drawn(*shape: int) -> np.ndarray:
         (drawn(201, 50), drawn(5, 50, 100)),
         (drawn(700, 99), drawn(5, 99, 200)),
         (drawn(5, 166, 300), drawn(5, 300, 50)),
-        (drawn(166, 50).T, drawn(5, 166, 300)),
+        (drawn(166, 50).T, drawn(5, 166, 150)),
         (drawn(500, 70), drawn(70, 300)),
         (drawn(500, 70), drawn(70, 300).astype(float)),
     ],
