@@ -62,11 +62,11 @@ def drawn(*shape: int) -> np.ndarray:
         (drawn(4, 0), drawn(0, 3)),
         (drawn(1, 50), drawn(5, 50, 100)),
         (drawn(201, 50), drawn(5, 50, 100)),
-        (drawn(700, 99), drawn(5, 99, 200)),
+        (drawn(700, 99), drawn(5, 99, 140)),
         (drawn(5, 166, 300), drawn(5, 300, 50)),
-        (drawn(166, 50).T, drawn(5, 166, 150)),
-        (drawn(500, 70), drawn(70, 300)),
-        (drawn(500, 70), drawn(70, 300).astype(float)),
+        (drawn(166, 200).T, drawn(5, 166, 60)),
+        (drawn(500, 70), drawn(70, 200)),
+        (drawn(500, 70), drawn(70, 200).astype(float)),
     ],
 )
 def test_a_product_in_pieces_is_the_product(

@@ -107,9 +107,9 @@ def test_a_shared_product_is_the_product(
         (drawn(0, 166, 50), drawn(1, 5, 50, 100), []),
         (drawn(0, 50, 166).T, drawn(1, 5, 50, 100), []),
         (drawn(0, 5, 166, 300), drawn(1, 5, 300, 50), []),
-        (drawn(0, 993, 50), drawn(1, 5, 50, 625), [(1, 50)]),  # 32 rows in a piece, and one
-        (drawn(0, 500, 70), drawn(1, 70, 300), []),  # in pieces
-        (drawn(0, 40, 70), drawn(1, 70, 300), [(40, 70)]),  # in one
+        (drawn(0, 4033, 50), drawn(1, 5, 50, 312), [(1, 50)]),  # 64 rows in a piece, and one
+        (drawn(0, 500, 70), drawn(1, 70, 200), []),  # in pieces
+        (drawn(0, 40, 70), drawn(1, 70, 200), [(40, 70)]),  # in one
         (drawn(0, 1, 50), drawn(1, 5, 50, 100), [(1, 50)]),
         (drawn(0, 40, 50), drawn(1, 5, 50, 1), [(40, 50)]),
         (drawn(0, 40, 50).astype(float), drawn(1, 5, 50, 100), [(40, 50)]),
