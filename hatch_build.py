@@ -33,7 +33,7 @@ class Loops(BuildHookInterface):  # type: ignore[misc]  # hatchling is there to 
         except (OSError, subprocess.CalledProcessError) as error:
             made.unlink(missing_ok=True)
             self.app.display_warning(
-                f"nerwin is built without its compiled loops, and trains more slowly: {error}"
+                f"nerwin is built without its compiled loops, and slower: {error}"
             )
             return
         system = sysconfig.get_platform().replace("-", "_").replace(".", "_")

@@ -1,4 +1,4 @@
-"""What a step does between its products and NumPy has no one function for.
+"""What lies between the products of matrices, and NumPy has no one function for.
 
 It is written in NumPy, here and in ``optim``, and once more in C, in ``loops.c``. Where that was
 compiled when nerwin was installed, the loops run instead. Both do the same arithmetic in the same
