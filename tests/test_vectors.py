@@ -22,6 +22,7 @@ import pytest
 from gensim.models import KeyedVectors
 
 from nerwin.errors import ConfigError, DataError, NerwinError
+from nerwin.text import vectors
 from nerwin.text.vectors import WordVectors, cache_folder, load_vectors
 
 # gensim leaves its file open where it gives up.
@@ -329,6 +330,43 @@ def test_an_abandoned_partial_entry_is_removed_when_it_is_old(
     load(TEXT)
     assert partial_entry.exists() == stays
     assert len(list((tmp_path / "cache").glob("partial-*"))) == stays
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that are read to be hashed."""
+    files: list[Path] = []
+    opened = vectors._open_raw
+    monkeypatch.setattr(vectors, "_open_raw", lambda path: files.append(path) or opened(path))
+    return files
+
+
+def test_a_file_is_hashed_again_only_if_it_changed(
+    load, hashed: list[Path], tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(vectors, "_SETTLED", -60)  # as if it had been there for a while
+    first, path = load(TEXT), tmp_path / "vectors.txt"
+    again = partial(load_vectors, str(path), cache=tmp_path / "cache")
+    assert again().sha256 == first.sha256
+    assert hashed == [path]
+    before = path.stat()
+    path.write_text(TEXT.replace("the", "thy"))  # as long as it was, and as old, it seems
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert again().words[0] == "thy"
+    assert hashed == [path, path]
+    for note in (tmp_path / "cache").glob("sha256-*"):
+        note.write_text(first.sha256[:60])
+    assert again().words[0] == "thy"
+    assert len(hashed) == 3
+
+
+def test_a_file_that_has_just_been_changed_is_hashed_again(
+    load, hashed: list[Path], tmp_path: Path
+) -> None:
+    load(TEXT)
+    load_vectors(str(tmp_path / "vectors.txt"), cache=tmp_path / "cache")
+    assert len(hashed) == 2
+    assert not list((tmp_path / "cache").glob("sha256-*"))
 
 
 def test_several_processes_at_once_all_succeed(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import glob
 import hashlib
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from nerwin.text.vectorfiles import PICKLED, import_gensim, read_vectors
 log = logging.getLogger(__name__)
 
 _READER = 1  # raised when the rules of reading change, so that no old entry is used
+_SETTLED = 5  # seconds since a file was changed after which it would get another time
 _STALE = 24 * 3600  # seconds after which a half-written cache entry is taken for abandoned
 
 
@@ -63,8 +65,9 @@ def load_vectors(source: str, *, unpickle: bool = False, cache: Path | None = No
             f"{path}: gensim's own format is a pickle, which can run code when it is read; "
             "for a file that you trust, say --unpickle"
         )
-    sha256 = _digest(path)
-    entry = (cache or cache_folder()) / f"vectors-{_READER}-{sha256}"
+    folder = cache or cache_folder()
+    sha256 = _digest(path, folder)
+    entry = folder / f"vectors-{_READER}-{sha256}"
     kept = _from_cache(entry, sha256)
     if kept:
         return kept
@@ -126,14 +129,33 @@ def _download(name: str) -> Path:
 # --- the cache ----------------------------------------------------------------------------------
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of the file, and of the arrays that gensim saves beside a large file of its own."""
+def _digest(path: Path, folder: Path) -> str:
+    """SHA-256 of the file, and of the arrays that gensim saves beside a large file of its own.
+
+    It is noted in the folder, and believed as long as the system tells the same of the files: where
+    they are, their sizes, and when they were last changed. Files that have just been changed could
+    change again within the same tick of its clock; of them nothing is noted.
+    """
+    now = time.time()
+    parts = (path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.*npy")))
+    stats = [part.stat() for part in parts]
+    told = [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats]
+    state = repr((os.path.realpath(path), told))
+    note = folder / f"sha256-{hashlib.sha256(os.fsencode(state)).hexdigest()}"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if re.fullmatch("[0-9a-f]{64}", known := note.read_text(encoding="ascii")):
+            return known
     digest = hashlib.sha256()
-    for part in (path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.*npy"))):
+    for part in parts:
         with contextlib.closing(_open_raw(part)) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
-    return digest.hexdigest()
+    found = digest.hexdigest()
+    if all(now - max(s.st_mtime, s.st_ctime) > _SETTLED for s in stats):
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            note.write_text(found, encoding="ascii")
+    return found
 
 
 def _open_raw(path: Path) -> Any:
