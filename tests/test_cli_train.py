@@ -40,7 +40,7 @@ def test_train_makes_a_run_and_says_what_to_type_next(
 
 
 def test_train_says_if_numpy_is_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "engine   NumPy alone; installed where there is a C compiler"
+    told = "engine   NumPy alone, which is slower: no C compiler at installation"
     result = nerwin("train", *SMALL, "-o", str(tmp_path / "run"))
     assert (told in result.stdout) == (not kernels.compiled())
     monkeypatch.setattr(kernels, "compiled", lambda: None)

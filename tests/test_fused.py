@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerwin.engine import kernels, ops
+from nerwin.engine import fused, kernels, ops
+from nerwin.engine.blas import product
 from nerwin.engine.fused import window_network
 from nerwin.engine.gradcheck import gradcheck
 from nerwin.engine.graph import Node, apply, backward, constant, parameter
@@ -60,11 +61,31 @@ def test_it_has_the_bits_of_the_four(
         gradients = backward(J)
         return [J.value.tobytes(), *(gradients[node].tobytes() for node in nodes.values())]
 
-    fused = bits(one(nodes, words, Y))
+    as_one = bits(one(nodes, words, Y))
     with pytest.MonkeyPatch.context() as patch:
         if not compiled:
             patch.setattr(kernels, "compiled", lambda: None)
-        assert fused == bits(four(nodes, words, Y))
+        assert as_one == bits(four(nodes, words, Y))
+
+
+def test_it_asks_for_the_same_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large ones are cut into pieces, whose bits may be others than those of the whole."""
+    asked: list[tuple[tuple[int, ...], ...]] = []
+
+    def noted(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        asked.append((A.shape, B.shape))
+        return product(A, B, out)
+
+    for module in (fused, ops):
+        monkeypatch.setattr(module, "product", noted)
+    parameters, words, Y = example(np.random.default_rng(0), 12, 5, 4, 3, np.float32)
+    nodes = {name: parameter(value) for name, value in parameters.items()}
+    found = []
+    for form in (one, four):
+        backward(form(nodes, words, Y))
+        found.append(sorted(asked))
+        asked.clear()
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("form", [one, four])

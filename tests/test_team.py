@@ -260,7 +260,7 @@ def test_a_stop_while_helpers_start_leaves_none(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded")  # to fork with threads is the test
 def test_a_forked_process_has_no_helpers_and_needs_none() -> None:
     A, B = drawn(0, 166, 50), drawn(1, 5, 50, 300)
     expected = alone(A, B)

@@ -360,6 +360,14 @@ def test_a_file_is_hashed_again_only_if_it_changed(
     assert len(hashed) == 3
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links are for administrators on Windows")
+def test_an_array_that_is_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
+    path = saved_by_gensim(tmp_path / "v.kv")
+    (tmp_path / "v.kv.vectors.npy").symlink_to(tmp_path / "moved.npy")
+    with pytest.raises(DataError, match=r"v\.kv\.vectors\.npy: cannot be read"):
+        load_vectors(str(path), unpickle=True, cache=tmp_path / "cache")
+
+
 def test_a_file_that_has_just_been_changed_is_hashed_again(
     load, hashed: list[Path], tmp_path: Path
 ) -> None:

@@ -214,7 +214,8 @@ def _introduction(run: Run) -> str:
     if "dev" in about:
         lines.insert(2, f"dev      {_corpus(about['dev'])}")
     if not kernels.compiled():
-        lines.append("engine   NumPy alone; installed where there is a C compiler, it is faster")
+        why = "no C compiler at installation, or NERWIN_COMPILED=0"
+        lines.append(f"engine   NumPy alone, which is slower: {why}")
     return "\n".join(lines) + "\n"
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SMALL = 100**3  # multiplications
 _AS_THEY_ARE = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's products for AVX-512
-_FEWEST = 64  # rows, or what a call costs itself is felt
+_FEWEST = 64  # rows: of pieces with fewer, each row takes longer
 
 
 class _Own(threading.local):

@@ -62,6 +62,7 @@ def turned(A: Array) -> Array:
 
 def halve_above(T: Array) -> None:
     """T ← (T + 1) / 2, in C order: tanh(z/2) becomes σ(z)."""
+    assert T.flags.c_contiguous  # or a copy would be halved
     if loops := compiled():
         loops.halve_above(T.reshape(1, -1))
         return

@@ -138,7 +138,10 @@ def _digest(path: Path, folder: Path) -> str:
     """
     now = time.time()
     parts = (path, *sorted(path.parent.glob(f"{glob.escape(path.name)}.*npy")))
-    stats = [part.stat() for part in parts]
+    try:
+        stats = [part.stat() for part in parts]
+    except OSError as error:  # an array may be a link to nowhere
+        raise DataError(f"cannot be read: {error.strerror}", error.filename) from error
     told = [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in stats]
     state = repr((os.path.realpath(path), told))
     note = folder / f"sha256-{hashlib.sha256(os.fsencode(state)).hexdigest()}"
