@@ -52,7 +52,7 @@ RICH = [
 
 
 @pytest.fixture
-def pieces(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+def by_numpy(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     """The shape of the left matrix of each product that NumPy is asked for from here on."""
     shapes: list[tuple[int, ...]] = []
     multiply = np.matmul

@@ -2,19 +2,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from nerwin.engine import blas
-from nerwin.engine.blas import one_thread, product
+from nerwin.engine.blas import one_thread, product, shared, sum_of_products
 
 
 @pytest.fixture(autouse=True)
 def all_libraries() -> Iterator[None]:
     """Those of SciPy too, which tests before may have loaded after NumPy's were looked for."""
-    found = blas._libraries, blas._for_avx512
+    found = blas._libraries, blas._ours_are_the_same
     for cached in found:
         cached.cache_clear()
     yield
@@ -53,8 +56,7 @@ def drawn(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).random(shape, np.float32)
 
 
-@pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("in_pieces", [False, True])
+@pytest.mark.parametrize("given_out", [False, True])
 @pytest.mark.parametrize(
     ("A", "B"),
     [
@@ -69,44 +71,109 @@ def drawn(*shape: int) -> np.ndarray:
         (drawn(500, 70), drawn(70, 200).astype(float)),
     ],
 )
-def test_a_product_in_pieces_is_the_product(
-    A: np.ndarray,
-    B: np.ndarray,
-    in_pieces: bool,
-    given: bool,
-    pieces: list[tuple[int, ...]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_product_is_the_product(A: np.ndarray, B: np.ndarray, given_out: bool) -> None:
     expected = np.einsum("...kn,...nm->...km", A.astype(float), B.astype(float))
-    out = np.full(expected.shape, np.nan, np.float32) if given else None
-    monkeypatch.setattr(blas, "_faster_in_pieces", lambda: in_pieces)
+    out = np.full(expected.shape, np.nan, np.float32) if given_out else None
     made = product(A, B, out)
-    assert made is out or (not given and made.dtype == np.result_type(A, B))
+    assert made is out or (not given_out and made.dtype == np.result_type(A, B))
     np.testing.assert_allclose(made, expected, rtol=1e-5)
-    assert sum(shape[-2] for shape in pieces) == A.shape[-2]
-    if in_pieces:
-        assert max(rows * n * B.shape[-1] for *_, rows, n in pieces) <= 100**3
-    else:
-        assert len(pieces) == 1
+    if A.ndim == 3:
+        np.testing.assert_allclose(sum_of_products(A, B), expected.sum(axis=0), rtol=1e-5)
 
 
-def test_a_large_product_is_not_cut_into_crumbs(
-    pieces: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+ours = pytest.mark.skipif(
+    not blas._ours_are_the_same(), reason="it takes NumPy from a wheel, and AVX-512"
+)
+lengths = st.integers(2, 40) | st.sampled_from([50, 100, 140, 166, 300]) | st.integers(40, 700)
+in_common = lengths | st.sampled_from([448, 449, 895, 896, 897, 1344, 1345, 1800])
+LAYOUTS = ["rows", "columns", "one for each", "part"]
+
+
+@ours
+@given(
+    seed=st.integers(0, 99),
+    P=st.integers(1, 5),
+    k=lengths,
+    n=in_common,
+    m=lengths,
+    layout=st.sampled_from(LAYOUTS),
+    values=st.sampled_from(["common", "tiny", "some infinite"]),
+    threads=st.integers(1, 3),
+)
+def test_ours_have_numpys_bits(
+    seed: int, P: int, k: int, n: int, m: int, layout: str, values: str, threads: int
 ) -> None:
-    monkeypatch.setattr(blas, "_faster_in_pieces", lambda: True)
-    product(drawn(400, 300), drawn(1, 300, 300))
-    assert pieces == [(400, 300)]
+    k = max(k, 1 + blas._SMALL // (n * m))
+    rng = np.random.default_rng(seed)
+    A, B = numbers(rng, values, k, n), numbers(rng, values, P, n, m)
+    if layout == "columns":
+        A = numbers(rng, values, n, k).T
+    elif layout == "one for each":
+        A = numbers(rng, values, P, k, n)
+    elif layout == "part":
+        A, B = numbers(rng, values, k, n + 3)[:, 1:-2], numbers(rng, values, P, n, m + 2)[..., 2:]
+    room = np.full((P, k + 2, m + 1), 7, np.float32)
+    with np.errstate(all="ignore"), shared(threads):
+        expected = np.matmul(A, B)
+        with patch.object(np, "matmul", lambda *_, **__: pytest.fail("by NumPy")):
+            made = product(A, B, room[:, 1:-1, :-1])
+        summed = sum_of_products(A, B)
+        np.testing.assert_array_equal(summed, expected.sum(axis=0))
+    np.testing.assert_array_equal(made, expected)  # which says that nan is nan
+    assert (np.signbit(made) == np.signbit(expected))[~np.isnan(expected)].all()
+    assert (room[:, [0, -1]] == 7).all()
+    assert (room[..., -1] == 7).all()
 
 
-@pytest.mark.parametrize("architecture", ["SkylakeX", "Haswell"])
-def test_products_are_cut_for_one_thread_with_avx_512(
-    architecture: str, pieces: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+def numbers(rng: np.random.Generator, values: str, *shape: int) -> np.ndarray:
+    drawn = rng.standard_normal(shape, np.float32)
+    if values == "tiny":  # products are 0, -0 or less than float32 has in full
+        drawn *= np.float32(10) ** rng.integers(-26, -18, shape).astype(np.float32)
+    elif values == "some infinite":
+        drawn[rng.random(shape) < 0.001] = np.inf
+        drawn[rng.random(shape) < 0.001] = np.nan
+    return drawn
+
+
+@ours
+@pytest.mark.parametrize(
+    ("A", "B"),
+    [
+        (drawn(100, 100), drawn(100, 100)),  # a million multiplications
+        (drawn(101, 100).astype(float), drawn(100, 100)),
+        (drawn(101, 200)[:, ::2], drawn(100, 100)),
+        (drawn(101, 100), drawn(100, 200)[:, ::2]),
+        (drawn(1, 1001), drawn(1001, 1000)),
+    ],
+)
+def test_what_numpy_does_itself(
+    A: np.ndarray, B: np.ndarray, by_numpy: list[tuple[int, ...]]
 ) -> None:
-    library = SimpleNamespace(architecture=architecture, num_threads=2)
-    found = SimpleNamespace(lib_controllers=[SimpleNamespace(num_threads=1), library])
+    assert product(A, B).tobytes() == (A @ B).tobytes()
+    assert by_numpy == [A.shape]
+
+
+def test_a_product_of_itself_is_what_numpy_makes_of_it() -> None:
+    X = drawn(5, 140, 150)  # by another function, whose sums are others on some processors
+    assert product(X.transpose(0, 2, 1), X).tobytes() == (X.transpose(0, 2, 1) @ X).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "folder", "processor", "same"),
+    [
+        ("SkylakeX", "numpy.libs", True, True),
+        ("SkylakeX", "numpy.libs", False, False),
+        ("SkylakeX", "lib", True, False),
+        ("Haswell", "numpy.libs", True, False),
+    ],
+)
+def test_ours_are_taken_where_numpys_are_the_same(
+    architecture: str, folder: str, processor: bool, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = SimpleNamespace(architecture=architecture, filepath=f"/site/{folder}/openblas.so")
+    other = SimpleNamespace(filepath="/usr/lib/libgomp.so")
+    found = SimpleNamespace(lib_controllers=[other, library])
+    loops = SimpleNamespace(can_multiply=lambda: processor)
     monkeypatch.setattr(blas, "_libraries", lambda: found)
-    for library.num_threads in (2, 1):
-        pieces.clear()
-        product(drawn(201, 50), drawn(5, 50, 100))
-        cut = architecture == "SkylakeX" and library.num_threads == 1
-        assert len(pieces) == (2 if cut else 1)
+    monkeypatch.setattr("nerwin.engine.kernels.compiled", lambda: loops)
+    assert blas._ours_are_the_same() == same

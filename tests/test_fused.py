@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerwin.engine import fused, kernels, ops
-from nerwin.engine.blas import product
+from nerwin.engine import kernels, ops
 from nerwin.engine.fused import window_network
 from nerwin.engine.gradcheck import gradcheck
 from nerwin.engine.graph import Node, apply, backward, constant, parameter
@@ -66,26 +65,6 @@ def test_it_has_the_bits_of_the_four(
         if not compiled:
             patch.setattr(kernels, "compiled", lambda: None)
         assert as_one == bits(four(nodes, words, Y))
-
-
-def test_it_asks_for_the_same_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large ones are cut into pieces, whose bits may be others than those of the whole."""
-    asked: list[tuple[tuple[int, ...], ...]] = []
-
-    def noted(A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        asked.append((A.shape, B.shape))
-        return product(A, B, out)
-
-    for module in (fused, ops):
-        monkeypatch.setattr(module, "product", noted)
-    parameters, words, Y = example(np.random.default_rng(0), 12, 5, 4, 3, np.float32)
-    nodes = {name: parameter(value) for name, value in parameters.items()}
-    found = []
-    for form in (one, four):
-        backward(form(nodes, words, Y))
-        found.append(sorted(asked))
-        asked.clear()
-    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("form", [one, four])

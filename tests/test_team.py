@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from nerwin.config import load_config
 from nerwin.engine import blas
-from nerwin.engine.blas import one_thread, product, shared, teams
+from nerwin.engine.blas import one_thread, product, shared, sum_of_products, teams
 from nerwin.training import Run
 
 pytestmark = pytest.mark.skipif(
@@ -65,7 +65,7 @@ sizes = st.integers(1, 40) | st.sampled_from([65, 100, 166, 201, 257, 300])
     n=sizes,
     m=sizes,
     threads=st.integers(2, 4),
-    in_pieces=st.booleans(),
+    ours=st.booleans(),
     layout=st.sampled_from(["rows", "columns", "one for each", "a part", "every other column"]),
     given_out=st.booleans(),
 )
@@ -76,7 +76,7 @@ def test_a_shared_product_is_the_product(
     n: int,
     m: int,
     threads: int,
-    in_pieces: bool,
+    ours: bool,
     layout: str,
     given_out: bool,
 ) -> None:
@@ -89,49 +89,60 @@ def test_a_shared_product_is_the_product(
         A = drawn(seed, k, n + 3)[:, 1 : n + 1]
     elif layout == "every other column":
         A = drawn(seed, k, 2 * n)[:, ::2]
-    with patch.object(blas, "_faster_in_pieces", lambda: in_pieces):
+    same = ours and blas._ours_are_the_same()
+    with patch.object(blas, "_ours_are_the_same", lambda: same):
         expected = alone(A, B)
         room = np.full((P, k + 2, m), np.nan, np.float32)
         out = room[:, 1:-1] if given_out else None
         with shared(threads):
             made = product(A, B, out)
+            summed = sum_of_products(A, B)
     assert made.tobytes() == expected.tobytes()
+    assert summed.tobytes() == expected.sum(axis=0).tobytes()
     if given_out:
         assert made is out
         assert np.isnan(room[:, [0, -1]]).all()
 
 
 @pytest.mark.parametrize(
-    ("A", "B", "by_numpy"),
+    ("A", "B"),
     [
-        (drawn(0, 166, 50), drawn(1, 5, 50, 100), []),
-        (drawn(0, 50, 166).T, drawn(1, 5, 50, 100), []),
-        (drawn(0, 5, 166, 300), drawn(1, 5, 300, 50), []),
-        (drawn(0, 4033, 50), drawn(1, 5, 50, 312), [(1, 50)]),  # 64 rows in a piece, and one
-        (drawn(0, 500, 70), drawn(1, 70, 200), []),  # in pieces
-        (drawn(0, 40, 70), drawn(1, 70, 200), [(40, 70)]),  # in one
-        (drawn(0, 1, 50), drawn(1, 5, 50, 100), [(1, 50)]),
-        (drawn(0, 40, 50), drawn(1, 5, 50, 1), [(40, 50)]),
-        (drawn(0, 40, 50).astype(float), drawn(1, 5, 50, 100), [(40, 50)]),
-        (drawn(0, 40, 100)[:, ::2], drawn(1, 5, 50, 100), [(40, 50)]),
-        (np.broadcast_to(drawn(0, 50), (40, 50)), drawn(1, 5, 50, 100), [(40, 50)]),
-        (in_bytes(drawn(0, 40, 50), 202), drawn(1, 5, 50, 100), [(40, 50)]),
-        (read_only(drawn(0, 166, 50)), read_only(drawn(1, 5, 50, 100)), []),
-        (drawn(0, 5, 40, 50), drawn(0, 5, 40, 50).transpose(0, 2, 1), [(5, 40, 50)]),
-        (drawn(0, 0, 50), drawn(1, 5, 50, 100), []),
-        (drawn(0, 0, 50), drawn(1, 50, 100), []),
-        (drawn(0, 40, 0), drawn(1, 5, 0, 100), [(40, 0)]),
+        (drawn(0, 166, 50), drawn(1, 5, 50, 100)),
+        (drawn(0, 50, 166).T, drawn(1, 5, 50, 100)),
+        (drawn(0, 5, 166, 100), drawn(1, 5, 100, 50)),
+        (read_only(drawn(0, 166, 50)), read_only(drawn(1, 5, 50, 100))),
     ],
 )
-def test_what_is_shared_and_what_is_not(
-    A: np.ndarray, B: np.ndarray, by_numpy: list[object], pieces: list[object]
-) -> None:
-    with patch.object(blas, "_faster_in_pieces", lambda: True):
-        expected = alone(A, B)
-        pieces.clear()
-        with shared(2):
-            made = product(A, B)
-    assert pieces == by_numpy
+def test_what_is_shared(A: np.ndarray, B: np.ndarray, by_numpy: list[object]) -> None:
+    expected = alone(A, B)
+    by_numpy.clear()
+    with shared(2):
+        assert product(A, B).tobytes() == expected.tobytes()
+    assert not by_numpy
+
+
+@pytest.mark.parametrize(
+    ("A", "B"),
+    [
+        (drawn(0, 40, 70), drawn(1, 70, 200)),  # one call
+        (drawn(0, 1, 50), drawn(1, 5, 50, 100)),
+        (drawn(0, 40, 50), drawn(1, 5, 50, 1)),
+        (drawn(0, 40, 1), drawn(1, 5, 1, 50)),
+        (drawn(0, 40, 50).astype(float), drawn(1, 5, 50, 100)),
+        (drawn(0, 40, 100)[:, ::2], drawn(1, 5, 50, 100)),
+        (np.broadcast_to(drawn(0, 50), (40, 50)), drawn(1, 5, 50, 100)),
+        (in_bytes(drawn(0, 40, 50), 202), drawn(1, 5, 50, 100)),
+        (drawn(0, 5, 40, 50), drawn(0, 5, 40, 50).transpose(0, 2, 1)),
+        (drawn(0, 0, 50), drawn(1, 5, 50, 100)),
+        (drawn(0, 40, 0), drawn(1, 5, 0, 100)),
+    ],
+)
+def test_what_is_not(A: np.ndarray, B: np.ndarray, by_numpy: list[object]) -> None:
+    expected = alone(A, B)
+    by_numpy.clear()
+    with shared(2):
+        made = product(A, B)
+    assert by_numpy == [A.shape]
     assert made.dtype == expected.dtype
     assert made.tobytes() == expected.tobytes()
 
@@ -185,17 +196,17 @@ def shared_counts(team: Any) -> tuple[ctypes.c_int64, ctypes.c_int64]:
     """How many calls nobody has taken, and how many are not done: each in a cache line."""
     address = ctypes.pythonapi.PyCapsule_GetPointer
     address.restype, address.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
-    first = address(team._shared, b"nerwin team")
+    first = address(team.shared, b"nerwin team")
     return ctypes.c_int64.from_address(first), ctypes.c_int64.from_address(first + 64)
 
 
 def test_helpers_do_what_is_left_for_them() -> None:
-    A, B = drawn(0, 300, 100), drawn(1, 5, 100, 300)
-    expected, made = alone(A, B), np.empty((5, 300, 300), np.float32)
+    A, B = drawn(0, 30, 100), drawn(1, 5, 100, 300)
+    expected, made = alone(A, B), np.empty((5, 30, 300), np.float32)
     with shared(2):
         team = blas._own.team
         assert team
-        team.multiply(A, B, made, 300)  # what the calls are stays written there
+        assert product(A, B, made) is made  # what the calls are stays written there
         made[:] = np.nan
         waiting, left = shared_counts(team)
         left.value = 5

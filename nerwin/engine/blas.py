@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from nerwin.engine.team import Team
 
 _SMALL = 100**3  # multiplications
-_AS_THEY_ARE = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's products for AVX-512
-_FEWEST = 64  # rows: of pieces with fewer, each row takes longer
+_FOR_AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's products
 
 
 class _Own(threading.local):
@@ -56,52 +56,63 @@ def teams() -> Callable[[int], Team] | None:
     """What makes a team of so many threads: that takes the compiled loops, and OpenBLAS as in
     NumPy's wheels.
     """
-    if not kernels.compiled():
+    library = _numpys()
+    if not (kernels.compiled() and library):
         return None
     from nerwin.engine.team import Team, gemm_of
 
-    gemm = gemm_of(library.filepath for library in _libraries().lib_controllers)
+    gemm = gemm_of(library.filepath)
     return partial(Team, gemm=gemm) if gemm else None
 
 
 def product(A: Array, B: Array, out: Array | None = None) -> Array:
-    """A @ B, some rows of A at a time where that is faster; in ``out``, if it is given, which has
-    no memory of theirs. (k, n), (n, m) -> (k, m), or (k, n) or (P, k, n), (P, n, m) -> (P, k, m).
+    """A @ B, in ``out``, if it is given, which has no memory of theirs.
+    (k, n), (n, m) -> (k, m), or (k, n) or (P, k, n), (P, n, m) -> (P, k, m).
 
-    With AVX-512, OpenBLAS multiplies matrices as they are if that takes no more than a million
-    multiplications. Larger ones it copies first, which takes an eighth as long again, but with
-    several threads of its own it shares them out.
+    OpenBLAS has products for AVX-512 that multiply matrices as they are if that takes no more than
+    a million multiplications. Larger ones it copies first. Those are done by ``products.h``, which
+    never does, but multiplies and adds in the same order: the bits are the same.
     """
-    rows, k = _rows_at_once(A, B), A.shape[-2]
-    if rows == k and not _own.team:
+    multiply = _faster(A, B)
+    if not multiply:
         return np.matmul(A, B, out=out)
-    if rows < k:
-        A = np.ascontiguousarray(A)
     if out is None:
-        out = np.empty((*B.shape[:-2], k, B.shape[-1]), np.result_type(A, B))
-    done = _own.team.multiply(A, B, out, rows) if _own.team else 0
-    for i in range(done, k, max(1, rows)):
-        np.matmul(A[..., i : i + rows, :], B, out=out[..., i : i + rows, :])
-    return out
+        out = np.empty((*B.shape[:-2], A.shape[-2], B.shape[-1]), np.result_type(A, B))
+    return out if multiply(A, B, out) else np.matmul(A, B, out=out)
 
 
-def _rows_at_once(A: Array, B: Array) -> int:
-    """How many rows of A go into a call of BLAS, of all that there are."""
-    (k, n), m = A.shape[-2:], B.shape[-1]
-    rows = _SMALL // max(1, n * m)
-    if k > rows >= _FEWEST and _faster_in_pieces():
-        return -(-k // -(-k // rows))
-    return k
+def sum_of_products(A: Array, B: Array) -> Array:
+    """``product(A, B).sum(axis=0)``, of which the products need not be kept.
+    (P, k, n), (P, n, m) -> (k, m).
+    """
+    if multiply := _faster(A, B):
+        out = np.empty((A.shape[-2], B.shape[-1]), np.result_type(A, B))
+        if multiply(A, B, out):
+            return out
+    return product(A, B).sum(axis=0)
 
 
-def _faster_in_pieces() -> bool:
-    return any(library.num_threads == 1 for library in _for_avx512())
+def _faster(A: Array, B: Array) -> Callable[[Array, Array, Array], bool] | None:
+    """What multiplies such matrices faster than NumPy, or says that it cannot: a team, a product of
+    our own, or both.
+    """
+    team, loops = _own.team, kernels.compiled()
+    ours = A.shape[-2] * B.shape[-2] * B.shape[-1] > _SMALL and _ours_are_the_same()
+    return partial(loops.multiply, team and team.shared, ours) if loops and (team or ours) else None
 
 
 @cache
-def _for_avx512() -> list[LibController]:
+def _ours_are_the_same() -> bool:
+    """Whether NumPy multiplies as ``products.h`` does, which this processor can do, too."""
+    loops, library = kernels.compiled(), _numpys()
+    known = library and getattr(library, "architecture", None) in _FOR_AVX512
+    return bool(loops and known and loops.can_multiply())
+
+
+def _numpys() -> LibController | None:
+    """The OpenBLAS that comes with NumPy's wheels, if it is that which multiplies."""
     libraries = _libraries().lib_controllers
-    return [one for one in libraries if getattr(one, "architecture", None) in _AS_THEY_ARE]
+    return next((one for one in libraries if Path(one.filepath).parent.name == "numpy.libs"), None)
 
 
 @cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from nerwin.engine import kernels
-from nerwin.engine.blas import product
+from nerwin.engine.blas import product, sum_of_products
 from nerwin.engine.ops import Gradients
 from nerwin.engine.types import Array, Indices
 
@@ -50,8 +50,7 @@ def window_network(
 
     def dV(dJ: Array) -> Array:
         _, _, dA = errors(dJ)
-        summed: Array = product(dA, kernels.turned(by_place)).sum(axis=0)
-        return summed
+        return sum_of_products(dA, kernels.turned(by_place))
 
     def dW(dJ: Array) -> Array:
         _, _, dA = errors(dJ)

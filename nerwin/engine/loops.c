@@ -44,6 +44,7 @@
 #undef Of
 #undef SquareRoot
 
+#include "products.h"
 #include "team.h"
 
 /* --- arguments ---------------------------------------------------------------------------- */
@@ -357,62 +358,71 @@ static Matrices matrices(const Py_buffer *array)
     return found;
 }
 
-/* Say what a product's calls are, if it is one that BLAS makes of the arrays as they are; how many. */
-static int64_t describe(Shared *s, Matrices A, Matrices B, Matrices C, int64_t rows)
+/* Whether C <- A B is a product that BLAS makes of the arrays as they are, or the sum of several; which. */
+static int describe(Product *p, Matrices A, Matrices B, Matrices C)
 {
-    int64_t n = B.rows, m = B.columns, k = A.rows;
-    int fit = (A.P == 1 || A.P == B.P) && A.columns == n && C.P == B.P && C.rows == k && C.columns == m;
-    if (!fit || A.data == B.data || !A.whole || !B.whole || !C.whole)
-        return 0; /* a matrix by itself is another function of BLAS */
-    if (rows > 1 && k % rows == 1)
-        k--;
-    s->calls = rows > 1 ? (k + rows - 1) / rows : 0;
-    int by_rows = A.column == 1 && A.row >= n, by_columns = A.row == 1 && A.column >= A.rows;
-    int others = B.column == 1 && C.column == 1 && B.row >= m && C.row >= m;
-    if (B.P * s->calls < 2 || n < 2 || m < 2 || !(by_rows || by_columns) || !others)
+    int64_t k = A.rows, n = B.rows, m = B.columns;
+    int fit = A.columns == n && C.rows == k && C.columns == m;
+    if (!fit || (A.P != 1 && A.P != B.P) || (C.P != 1 && C.P != B.P))
         return 0;
-    s->k = k, s->n = n, s->m = m, s->rows = rows;
-    s->A = (const float *)A.data, s->B = (const float *)B.data, s->C = (float *)C.data;
-    s->a_is = A.column == 1 ? AS_IT_IS : TURNED;
-    s->row_A = A.column == 1 ? A.row : A.column;
-    s->next_A = A.P == 1 ? 0 : A.next, s->next_B = B.next;
-    s->row_B = B.row, s->next_C = C.next, s->row_C = C.row;
-    return B.P * s->calls;
+    if (A.data == B.data || !A.whole || !B.whole || !C.whole)
+        return 0; /* a matrix by itself is another function of BLAS */
+    int by_rows = A.column == 1 && A.row >= n, by_columns = A.row == 1 && A.column >= k;
+    int others = B.column == 1 && C.column == 1 && B.row >= m && C.row >= m;
+    if (k < 2 || n < 2 || m < 2 || !(by_rows || by_columns) || !others)
+        return 0; /* and so is one with a vector */
+    *p = (Product){B.P, k, n, m, (const float *)A.data, (const float *)B.data, (float *)C.data,
+                   A.P == 1 ? 0 : A.next, A.row, A.column, B.next, B.row, C.P == 1 ? 0 : C.next, C.row};
+    return 1;
 }
 
-/* team, A, B, C, rows: C <- A B, so many rows of A in a call; how many of its rows are done. */
+/* team or None, whether it is to be a product of our own, A, B, C <- A B, or the sum of several;
+   whether it is done. */
 FUNCTION(multiply)
 {
     (void)module;
-    Shared *shared = n == 5 ? PyCapsule_GetPointer(given[0], TEAM) : NULL;
-    int64_t rows = shared ? PyLong_AsLongLong(given[4]) : -1, calls = 0;
-    if (rows == -1) {
+    int alone = n == 5 && given[0] == Py_None;
+    Shared *s = n == 5 && !alone ? PyCapsule_GetPointer(given[0], TEAM) : NULL;
+    int own = s || alone ? PyObject_IsTrue(given[1]) : -1;
+    if (own == -1) {
         if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "a team, three arrays and a number are wanted");
+            PyErr_SetString(PyExc_TypeError, "a team, a truth and three arrays are wanted");
         return NULL;
     }
     Arguments a = {.n_arrays = 0};
+    int fit = 1;
     for (int i = 0; i < 3; i++) {
         int flags = PyBUF_STRIDES | PyBUF_FORMAT | (i == 2 ? PyBUF_WRITABLE : 0);
-        if (PyObject_GetBuffer(given[1 + i], &a.arrays[i], flags)) {
+        if (PyObject_GetBuffer(given[2 + i], &a.arrays[i], flags)) {
             release(&a);
             return NULL;
         }
         a.n_arrays++;
-        calls |= what(&a.arrays[i]) != 'f' || a.arrays[i].ndim < 2 || a.arrays[i].ndim > 3;
+        fit &= what(&a.arrays[i]) == 'f' && (a.arrays[i].ndim == 2 || a.arrays[i].ndim == 3);
     }
-    if (!calls)
-        calls = describe(shared, matrices(&a.arrays[0]), matrices(&a.arrays[1]),
-                         matrices(&a.arrays[2]), rows);
-    else
-        calls = 0;
-    if (calls) {
+    Product p;
+    fit = fit && describe(&p, matrices(&a.arrays[0]), matrices(&a.arrays[1]), matrices(&a.arrays[2]));
+    fit = fit && (own ? !is_sum(&p) || p.n <= WITHOUT_CUT : s && p.P > 1 && !is_sum(&p));
+    if (fit) {
         Py_BEGIN_ALLOW_THREADS
-        share_out(shared, calls);
+        if (s) {
+            s->product = p;
+            s->parts = own ? parts_of(&p) : 0;
+            share_out(s, !own ? p.P : is_sum(&p) ? s->parts : p.P * s->parts);
+        } else {
+            multiply_own(&p);
+        }
         Py_END_ALLOW_THREADS
     }
     release(&a);
-    return PyLong_FromLongLong(calls ? shared->k : 0);
+    return PyBool_FromLong(fit);
+}
+
+/* Whether this processor has what products of our own take. */
+FUNCTION(can_multiply)
+{
+    (void)module, (void)given, (void)n;
+    return PyBool_FromLong(has_avx512());
 }
 
 #define METHOD(name) {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, NULL}
@@ -420,7 +430,7 @@ static PyMethodDef methods[] = {
     METHOD(numbered), METHOD(sum_over_places), METHOD(half_sums), METHOD(add_rows),
     METHOD(sum_by_place), METHOD(deltas), METHOD(sum_by_row), METHOD(turned), METHOD(halve_above),
     METHOD(logistic_losses), METHOD(logistic_slopes), METHOD(sgd), METHOD(adam),
-    METHOD(team), METHOD(help_team), METHOD(dismiss), METHOD(multiply), {NULL},
+    METHOD(team), METHOD(help_team), METHOD(dismiss), METHOD(multiply), METHOD(can_multiply), {NULL},
 };
 
 static struct PyModuleDef definition = {

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.blas import product
+from nerwin.engine.blas import product, sum_of_products
 from nerwin.engine.kernels import halve_above, sum_by_place, sum_over_places, turned
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
@@ -184,8 +184,7 @@ def window_affine(
         return made[0][1]
 
     def dV(dZ: Array) -> Array:
-        summed: Array = product(dA(dZ), turned(by_place)).sum(axis=0)
-        return summed
+        return sum_of_products(dA(dZ), turned(by_place))
 
     def dD(dZ: Array) -> Array:
         return dZ @ W[P * n :].T

@@ -27,20 +27,22 @@ typedef struct {
     _Atomic int64_t left;
     char other_pad[56];
     Gemm gemm;
-    int64_t k, n, m, rows, calls;          /* sizes, rows in a call, calls for a matrix */
-    const float *A, *B;
-    float *C;
-    int64_t next_A, row_A, next_B, row_B, next_C, row_C; /* numbers from a matrix, a row to the next */
-    int a_is;
+    Product product;
+    int64_t parts; /* of a product of our own, a call each; 0: gemm is called for each matrix */
 } Shared;
 
 static void do_call(const Shared *s, int64_t number)
 {
-    int64_t matrix = number / s->calls, first = number % s->calls * s->rows;
-    int64_t rows = s->k - first < s->rows ? s->k - first : s->rows;
-    const float *A = s->A + matrix * s->next_A + first * (s->a_is == TURNED ? 1 : s->row_A);
-    s->gemm(BY_ROWS, s->a_is, AS_IT_IS, rows, s->m, s->n, 1, A, s->row_A, s->B + matrix * s->next_B,
-            s->row_B, 0, s->C + matrix * s->next_C + first * s->row_C, s->row_C);
+    const Product *p = &s->product;
+    if (s->parts) {
+        Product part = part_of(p, number, s->parts);
+        multiply_own(&part);
+        return;
+    }
+    int turned = p->column_A != 1;
+    s->gemm(BY_ROWS, turned ? TURNED : AS_IT_IS, AS_IT_IS, p->k, p->m, p->n, 1,
+            p->A + number * p->next_A, turned ? p->column_A : p->row_A, p->B + number * p->next_B,
+            p->row_B, 0, p->C + number * p->next_C, p->row_C);
 }
 
 /* Do calls while there are any. */
