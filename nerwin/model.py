@@ -31,6 +31,7 @@ from nerwin.decoding import (
     to_entities,
 )
 from nerwin.engine import kernels, ops
+from nerwin.engine.blas import add_product
 from nerwin.engine.crf import crf_loss
 from nerwin.engine.fused import window_network
 from nerwin.engine.graph import Node, apply, constant
@@ -70,7 +71,7 @@ class Dense:
         for part in self._parts:
             if not isinstance(part, DocumentFeatures):
                 own, W = np.split(W, [part.shape[1]])
-                Z += part[batch] @ own
+                add_product(Z, part[batch], own)
                 continue
             for rows, which in part.shared(batch):
                 own, W = np.split(W, [rows.shape[1]])

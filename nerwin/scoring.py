@@ -24,7 +24,7 @@ def sums(windows: Windows, V: Array, W: Array, b: Array) -> Iterator[tuple[slice
 
     V  (k, n) of the words in ``windows.rows``
     W  (P, n, m), by place in the window
-    b  (m,), which goes with the first word
+    b  (m,)
 
     What words add that are met again is kept, for as many as there is room for; all others' is
     computed for each block.
@@ -37,9 +37,7 @@ def sums(windows: Windows, V: Array, W: Array, b: Array) -> Iterator[tuple[slice
     added = np.empty((places, len(often) + others, m), W.dtype)
 
     def multiply(words: Indices, first: int) -> None:
-        here = added[:, first : first + len(words)]
-        product(V.take(words, axis=0), W, here)
-        here[0] += b
+        product(V.take(words, axis=0), W, added[:, first : first + len(words)])
 
     multiply(often, 0)
     for start in range(0, len(windows), _BLOCK):
@@ -50,5 +48,5 @@ def sums(windows: Windows, V: Array, W: Array, b: Array) -> Iterator[tuple[slice
         rest = rest[number[rest] == np.arange(len(rest))]  # each word once, its last place
         multiply(rest, len(often))
         number[rest] = np.arange(len(often), len(often) + len(rest))
-        yield block, sum_over_places(added, number[windows[block]])
+        yield block, sum_over_places(added, number[windows[block]], b)
         number[rest] = -1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from nerwin.engine import blas
-from nerwin.engine.blas import one_thread, product, shared, sum_of_products
+from nerwin.engine.blas import add_product, one_thread, product, shared, sum_of_products
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,9 @@ def drawn(*shape: int) -> np.ndarray:
         (drawn(166, 200).T, drawn(5, 166, 60)),
         (drawn(500, 70), drawn(70, 200)),
         (drawn(500, 70), drawn(70, 200).astype(float)),
+        (drawn(1024, 300), drawn(300, 4)),  # some rows at a time
+        (drawn(1024, 300).T, drawn(2, 1024, 15)),
+        (drawn(2, 700, 800), drawn(2, 800, 2)),
     ],
 )
 def test_a_product_is_the_product(A: np.ndarray, B: np.ndarray, given_out: bool) -> None:
@@ -79,6 +82,10 @@ def test_a_product_is_the_product(A: np.ndarray, B: np.ndarray, given_out: bool)
     np.testing.assert_allclose(made, expected, rtol=1e-5)
     if A.ndim == 3:
         np.testing.assert_allclose(sum_of_products(A, B), expected.sum(axis=0), rtol=1e-5)
+    if B.ndim == 2:
+        Z = np.ones(expected.shape, made.dtype)
+        add_product(Z, A, B)
+        np.testing.assert_allclose(Z, expected + 1, rtol=1e-5)
 
 
 ours = pytest.mark.skipif(
@@ -95,7 +102,7 @@ LAYOUTS = ["rows", "columns", "one for each", "part"]
     P=st.integers(1, 5),
     k=lengths,
     n=in_common,
-    m=lengths,
+    m=lengths.filter(lambda m: m >= blas._NARROW),
     layout=st.sampled_from(LAYOUTS),
     values=st.sampled_from(["common", "tiny", "some infinite"]),
     threads=st.integers(1, 3),
@@ -119,6 +126,10 @@ def test_ours_have_numpys_bits(
             made = product(A, B, room[:, 1:-1, :-1])
         summed = sum_of_products(A, B)
         np.testing.assert_array_equal(summed, expected.sum(axis=0))
+        Z = numbers(rng, values, k, m)
+        added = Z + expected[0]
+        add_product(Z, A[0] if A.ndim == 3 else A, B[0])
+        np.testing.assert_array_equal(Z, added)
     np.testing.assert_array_equal(made, expected)  # which says that nan is nan
     assert (np.signbit(made) == np.signbit(expected))[~np.isnan(expected)].all()
     assert (room[:, [0, -1]] == 7).all()

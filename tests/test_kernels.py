@@ -132,10 +132,10 @@ def test_sums_over_and_by_place(
 ) -> None:
     rng = np.random.default_rng(seed)
     words = rng.integers(0, k, (B, P)).astype(index)
-    A, dZ = numbers(rng, (P, k, m), dtype), numbers(rng, (B, m), dtype)
-    assert_same_bits(lambda: kernels.sum_over_places(A, words))
+    A, dZ, b = (numbers(rng, shape, dtype) for shape in ((P, k, m), (B, m), (m,)))
+    assert_same_bits(lambda: kernels.sum_over_places(A, words, b))
     with patch.object(kernels, "_BLOCK", 100):
-        assert_same_bits(lambda: kernels.sum_over_places(A, words))
+        assert_same_bits(lambda: kernels.sum_over_places(A, words, b))
     assert_same_bits(lambda: kernels.sum_by_place(dZ, words, k))
     assert_same_bits(lambda: kernels.sum_by_place(dZ[:, ::-1], words, k))
     dA = np.full((P, k, m), np.nan, dtype)  # there may be anything

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nerwin.engine.team import Team
 
 _SMALL = 100**3  # multiplications
+_NARROW = 16  # columns
 _FOR_AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}  # OpenBLAS's products
 
 
@@ -73,12 +74,22 @@ def product(A: Array, B: Array, out: Array | None = None) -> Array:
     a million multiplications. Larger ones it copies first. Those are done by ``products.h``, which
     never does, but multiplies and adds in the same order: the bits are the same.
     """
+    (k, n), m = A.shape[-2:], B.shape[-1]
+    if m < _NARROW and k * n * m > _SMALL:
+        return _some_rows_at_a_time(A, B, out)
     multiply = _faster(A, B)
     if not multiply:
         return np.matmul(A, B, out=out)
     if out is None:
-        out = np.empty((*B.shape[:-2], A.shape[-2], B.shape[-1]), np.result_type(A, B))
+        out = np.empty((*B.shape[:-2], k, m), np.result_type(A, B))
     return out if multiply(A, B, out) else np.matmul(A, B, out=out)
+
+
+def add_product(Z: Array, A: Array, B: Array) -> None:
+    """Z += A @ B.  (k, m), (k, n), (n, m)"""
+    multiply = _faster(A, B, add=True)
+    if not (multiply and multiply(A, B, Z)):
+        Z += product(A, B)
 
 
 def sum_of_products(A: Array, B: Array) -> Array:
@@ -92,13 +103,28 @@ def sum_of_products(A: Array, B: Array) -> Array:
     return product(A, B).sum(axis=0)
 
 
-def _faster(A: Array, B: Array) -> Callable[[Array, Array, Array], bool] | None:
+def _some_rows_at_a_time(A: Array, B: Array, out: Array | None) -> Array:
+    """A @ B in products that are not large. Whoever copies a matrix, or multiplies whole vectors of
+    its rows, has little use of it where B has few columns.
+    """
+    (k, n), m = A.shape[-2:], B.shape[-1]
+    if out is None:
+        out = np.empty((*B.shape[:-2], k, m), np.result_type(A, B))
+    rows = max(1, _SMALL // (n * m))
+    for i in range(0, k, rows):
+        np.matmul(A[..., i : i + rows, :], B, out=out[..., i : i + rows, :])
+    return out
+
+
+def _faster(A: Array, B: Array, add: bool = False) -> Callable[[Array, Array, Array], bool] | None:
     """What multiplies such matrices faster than NumPy, or says that it cannot: a team, a product of
-    our own, or both.
+    our own, or both. It may add to what is there already.
     """
     team, loops = _own.team, kernels.compiled()
     ours = A.shape[-2] * B.shape[-2] * B.shape[-1] > _SMALL and _ours_are_the_same()
-    return partial(loops.multiply, team and team.shared, ours) if loops and (team or ours) else None
+    if not loops or not (team or ours):
+        return None
+    return partial(loops.multiply, team and team.shared, ours, add)
 
 
 @cache

@@ -44,7 +44,7 @@ def window_network(
             dS = np.tanh(S * 0.5)
             loops.logistic_slopes(dS, Y, dJ / B)
             db, dA = np.empty(m, V.dtype), np.empty((P, k, m), V.dtype)
-            loops.deltas(H, dS @ U.T, words, db, dA)
+            loops.deltas(H, product(dS, U.T.copy()), words, db, dA)
             made[:] = [(dJ, (dS, db, dA))]
         return made[0][1]
 
@@ -62,6 +62,6 @@ def window_network(
         return errors(dJ)[1]
 
     def dU(dJ: Array) -> Array:
-        return H.T @ errors(dJ)[0]
+        return product(H.T, errors(dJ)[0])
 
     return np.asarray(losses.sum() / B), (dV, dW, db, dU)

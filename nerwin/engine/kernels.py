@@ -70,15 +70,15 @@ def halve_above(T: Array) -> None:
     T *= 0.5
 
 
-def sum_over_places(A: Array, words: Indices) -> Array:
-    """Z (B, m): for each window the sum of what its words have at their places, left to right.
+def sum_over_places(A: Array, words: Indices, b: Array) -> Array:
+    """Z (B, m): for each window what its words have at their places, added left to right, and b.
 
-    A (P, k, m), words (B, P)
+    A (P, k, m), words (B, P), b (m,)
     """
     B, m = len(words), A.shape[2]
     Z = np.empty((B, m), A.dtype)
     if loops := compiled():
-        loops.sum_over_places(_in_order(A), _in_order(words, np.int64), Z)
+        loops.sum_over_places(_in_order(A), _in_order(words, np.int64), b, Z)
         return Z
     size = max(1, _BLOCK // max(1, m))
     buffer = np.empty((min(size, B), m), A.dtype)
@@ -87,6 +87,7 @@ def sum_over_places(A: Array, words: Indices) -> Array:
         np.take(A[0], own[:, 0], axis=0, out=part, mode="clip")
         for p in range(1, len(A)):
             part += np.take(A[p], own[:, p], axis=0, out=buffer[: len(part)], mode="clip")
+        part += b
     return Z
 
 

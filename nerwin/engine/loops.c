@@ -166,19 +166,19 @@ FUNCTION(numbered)
     return PyLong_FromLongLong(k);
 }
 
-/* A (P, k, m), words (B, P) -> Z (B, m) */
+/* A (P, k, m), words (B, P), b (m,) -> Z (B, m) */
 FUNCTION(sum_over_places)
 {
-    TAKE("F3I2f2");
-    CALL(sums, DATA(0), DATA(1), NULL, DATA(2), SIZE(1, 0), SIZE(0, 0), SIZE(0, 1), SIZE(0, 2));
+    TAKE("F3I2F1f2");
+    CALL(sums, DATA(0), DATA(1), DATA(2), 1, DATA(3), SIZE(1, 0), SIZE(0, 0), SIZE(0, 1), SIZE(0, 2));
     DONE;
 }
 
-/* A (P, k, m), words (B, P), b (m,) -> Z (B, m), half of the sums and b */
+/* A (P, k, m), words (B, P), b (m,) -> Z (B, m), half of it */
 FUNCTION(half_sums)
 {
     TAKE("F3I2F1f2");
-    CALL(sums, DATA(0), DATA(1), DATA(2), DATA(3), SIZE(1, 0), SIZE(0, 0), SIZE(0, 1), SIZE(0, 2));
+    CALL(sums, DATA(0), DATA(1), DATA(2), 0.5, DATA(3), SIZE(1, 0), SIZE(0, 0), SIZE(0, 1), SIZE(0, 2));
     DONE;
 }
 
@@ -372,37 +372,40 @@ static int describe(Product *p, Matrices A, Matrices B, Matrices C)
     if (k < 2 || n < 2 || m < 2 || !(by_rows || by_columns) || !others)
         return 0; /* and so is one with a vector */
     *p = (Product){B.P, k, n, m, (const float *)A.data, (const float *)B.data, (float *)C.data,
-                   A.P == 1 ? 0 : A.next, A.row, A.column, B.next, B.row, C.P == 1 ? 0 : C.next, C.row};
+                   A.P == 1 ? 0 : A.next, A.row, A.column, B.next, B.row, C.P == 1 ? 0 : C.next, C.row, 0};
     return 1;
 }
 
-/* team or None, whether it is to be a product of our own, A, B, C <- A B, or the sum of several;
-   whether it is done. */
+/* team or None, whether it is to be a product of our own, whether C is added to, A, B, C: C <- A B, or
+   the sum of several; whether it is done. */
 FUNCTION(multiply)
 {
     (void)module;
-    int alone = n == 5 && given[0] == Py_None;
-    Shared *s = n == 5 && !alone ? PyCapsule_GetPointer(given[0], TEAM) : NULL;
+    int alone = n == 6 && given[0] == Py_None;
+    Shared *s = n == 6 && !alone ? PyCapsule_GetPointer(given[0], TEAM) : NULL;
     int own = s || alone ? PyObject_IsTrue(given[1]) : -1;
-    if (own == -1) {
+    int add = own == -1 ? -1 : PyObject_IsTrue(given[2]);
+    if (add == -1) {
         if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_TypeError, "a team, a truth and three arrays are wanted");
+            PyErr_SetString(PyExc_TypeError, "a team, two truths and three arrays are wanted");
         return NULL;
     }
     Arguments a = {.n_arrays = 0};
     int fit = 1;
     for (int i = 0; i < 3; i++) {
         int flags = PyBUF_STRIDES | PyBUF_FORMAT | (i == 2 ? PyBUF_WRITABLE : 0);
-        if (PyObject_GetBuffer(given[2 + i], &a.arrays[i], flags)) {
+        if (PyObject_GetBuffer(given[3 + i], &a.arrays[i], flags)) {
             release(&a);
             return NULL;
         }
         a.n_arrays++;
         fit &= what(&a.arrays[i]) == 'f' && (a.arrays[i].ndim == 2 || a.arrays[i].ndim == 3);
     }
-    Product p;
+    Product p = {0};
     fit = fit && describe(&p, matrices(&a.arrays[0]), matrices(&a.arrays[1]), matrices(&a.arrays[2]));
-    fit = fit && (own ? !is_sum(&p) || p.n <= WITHOUT_CUT : s && p.P > 1 && !is_sum(&p));
+    int sum = add || is_sum(&p); /* which takes the terms in whole */
+    fit = fit && (own ? !sum || p.n <= WITHOUT_CUT : s && p.P > 1 && !sum);
+    p.add = add;
     if (fit) {
         Py_BEGIN_ALLOW_THREADS
         if (s) {

@@ -1,23 +1,18 @@
 /* The loops for one type of number, Number, whose functions are named Of(name): loops.c includes
    this once for float and once for double. Arrays are in C order. */
 
-/* Z; with b, half of it and b. */
+/* A share of Z. */
 CLONES static void Of(sums)(const Number *restrict A, const int64_t *restrict words,
-                            const Number *restrict b, Number *restrict Z, int64_t B, int64_t P,
-                            int64_t k, int64_t m)
+                            const Number *restrict b, Number share, Number *restrict Z, int64_t B,
+                            int64_t P, int64_t k, int64_t m)
 {
-    const Number half = (Number)0.5;
     for (int64_t i = 0; i < B; i++, words += P, Z += m) {
         const Number *x0 = A + words[0] * m;
         if (P == 5) {  /* the lecture's windows, in one go */
             const Number *x1 = A + (k + words[1]) * m, *x2 = A + (2 * k + words[2]) * m;
             const Number *x3 = A + (3 * k + words[3]) * m, *x4 = A + (4 * k + words[4]) * m;
-            if (b)
-                for (int64_t j = 0; j < m; j++)
-                    Z[j] = (x0[j] + x1[j] + x2[j] + x3[j] + x4[j] + b[j]) * half;
-            else
-                for (int64_t j = 0; j < m; j++)
-                    Z[j] = x0[j] + x1[j] + x2[j] + x3[j] + x4[j];
+            for (int64_t j = 0; j < m; j++)
+                Z[j] = (x0[j] + x1[j] + x2[j] + x3[j] + x4[j] + b[j]) * share;
             continue;
         }
         memcpy(Z, x0, m * sizeof(Number));
@@ -26,9 +21,8 @@ CLONES static void Of(sums)(const Number *restrict A, const int64_t *restrict wo
             for (int64_t j = 0; j < m; j++)
                 Z[j] += x[j];
         }
-        if (b)
-            for (int64_t j = 0; j < m; j++)
-                Z[j] = (Z[j] + b[j]) * half;
+        for (int64_t j = 0; j < m; j++)
+            Z[j] = (Z[j] + b[j]) * share;
     }
 }
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from nerwin.engine.blas import product, sum_of_products
+from nerwin.engine.blas import add_product, product, sum_of_products
 from nerwin.engine.kernels import halve_above, sum_by_place, sum_over_places, turned
 from nerwin.engine.rowgrad import RowGrad
 from nerwin.engine.types import Array, Indices
@@ -171,10 +171,9 @@ def window_affine(
     P, (k, n), m = words.shape[1], V.shape, len(b)
     by_place = W[: P * n].reshape(P, n, m)
     A = product(V, by_place)  # (P, k, m), what each word adds at each place
-    Z = sum_over_places(A, words)
+    Z = sum_over_places(A, words, b)
     if len(W) > P * n:
-        Z += product(D, W[P * n :])
-    Z += b
+        add_product(Z, D, W[P * n :])
     made: list[tuple[Array, Array]] = []
 
     def dA(dZ: Array) -> Array:
@@ -286,10 +285,10 @@ def scores(H: Array, U: Array) -> tuple[Array, Gradients]:
     """S = H U: the scores of several u at once, one per column.  H (B, m), U (m, T) -> (B, T)."""
 
     def dH(dS: Array) -> Array:
-        return dS @ U.T
+        return product(dS, U.T.copy())
 
     def dU(dS: Array) -> Array:
-        return H.T @ dS
+        return product(H.T, dS)
 
     return product(H, U), (dH, dU)
 

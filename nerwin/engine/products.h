@@ -3,13 +3,14 @@
    small that what is read again is still in the processor's cache. Included by loops.c. */
 
 /* C <- A B (k, m) of A (k, n) and B (n, m), for P of them, or of one A for all. How many numbers lie
-   between two matrices, rows, and (of A, which may be turned) columns; none between matrices of C: it
-   is their sum. */
+   between two matrices, rows, and (of A, which may be turned) columns; if none lies between matrices
+   of C, it is their sum. */
 typedef struct {
     int64_t P, k, n, m;
     const float *A, *B;
     float *C;
     int64_t next_A, row_A, column_A, next_B, row_B, next_C, row_C;
+    int add; /* to what is in C */
 } Product;
 
 static int is_sum(const Product *p)
@@ -37,7 +38,7 @@ typedef struct {
     float *C;
     int64_t rows, n, row_A, column_A, row_B, row_C;
     __mmask16 last;
-    int add; /* to what is in C */
+    int add;
 } Strip;
 
 /* So many rows of a strip, from the one that A and C point to: all their sums stay in registers, and
@@ -126,7 +127,7 @@ static AVX512 void multiply_one(const Product *p, int64_t matrix)
             int unfilled = first + vectors < all ? 0 : 16 * all - p->m;
             Strip s = {A, B + 16 * first, C + 16 * first, p->k, n,
                        p->row_A, p->column_A, p->row_B, p->row_C, 0xffff >> unfilled,
-                       done || (matrix && is_sum(p))};
+                       p->add || done || (matrix && is_sum(p))};
             switch (vectors) {
             case 1: strip(&s, 1, 12); break;
             case 2: strip(&s, 2, 12); break;
