@@ -142,14 +142,14 @@ def affine(X: Array, W: Array, b: Array) -> tuple[Array, Gradients]:
 
     dX = dZ Wᵀ, dW = Xᵀ dZ, summed over the batch (HSE-2; L3, 0:34: dZ is the δ they share).
     """
-    Z = X @ W
+    Z = product(X, W)
     Z += b
 
     def dX(dZ: Array) -> Array:
         return dZ @ W.T
 
     def dW(dZ: Array) -> Array:
-        return X.T @ dZ
+        return product(X.T, dZ)
 
     def db(dZ: Array) -> Array:
         return dZ.sum(axis=0)
