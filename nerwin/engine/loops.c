@@ -358,7 +358,8 @@ static Matrices matrices(const Py_buffer *array)
     return found;
 }
 
-/* Whether C <- A B is a product that BLAS makes of the arrays as they are, or the sum of several; which. */
+/* Whether C <- A B is a product that BLAS makes of the arrays as they are, or the sum of several;
+   which it is. */
 static int describe(Product *p, Matrices A, Matrices B, Matrices C)
 {
     int64_t k = A.rows, n = B.rows, m = B.columns;
@@ -372,7 +373,8 @@ static int describe(Product *p, Matrices A, Matrices B, Matrices C)
     if (k < 2 || n < 2 || m < 2 || !(by_rows || by_columns) || !others)
         return 0; /* and so is one with a vector */
     *p = (Product){B.P, k, n, m, (const float *)A.data, (const float *)B.data, (float *)C.data,
-                   A.P == 1 ? 0 : A.next, A.row, A.column, B.next, B.row, C.P == 1 ? 0 : C.next, C.row, 0};
+                   A.P == 1 ? 0 : A.next, A.row, A.column, B.next, B.row,
+                   C.P == 1 ? 0 : C.next, C.row, 0};
     return 1;
 }
 

@@ -18,9 +18,9 @@ static int is_sum(const Product *p)
     return p->P > 1 && !p->next_C;
 }
 
-#define WITHOUT_CUT 448 /* sums of as many are not cut */
-#define ROWS 12    /* a tile has as many, or a part of it */
-#define COLUMNS 32 /* two vectors */
+#define WITHOUT_CUT 448 /* terms of a sum that OpenBLAS adds in one go */
+#define ROWS 12         /* the most that a tile has: 6, 8 or 12 */
+#define COLUMNS 32      /* two vectors */
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -98,6 +98,7 @@ INLINED void strip(const Strip *s, const int vectors, const int full)
         LEFT(1); LEFT(2); LEFT(3); LEFT(4); LEFT(5); LEFT(6);
         LEFT(7); LEFT(8); LEFT(9); LEFT(10); LEFT(11);
     }
+#undef LEFT
 }
 
 /* How many of the vectors that are left a strip takes: of a turned A less, so that a tile has more

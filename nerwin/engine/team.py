@@ -1,10 +1,10 @@
 """Threads that share the products of matrices that ``blas.product`` is asked for.
 
-Such a product is several calls: of BLAS, one for a matrix, or of our own, each for some rows, which
-do not matter to one another. Whoever is free takes the next one, the thread that asked for the
-product or a helper: they give the same bits, however many threads there are. Who has to wait looks
-again at once, since to wake a thread that sleeps takes as long as several of the calls; and lets
-others have the core if it takes longer than that.
+Such a product is several calls: of BLAS, one for a matrix, or of our own, each for some rows or
+columns, which do not matter to one another. Whoever is free takes the next one, the thread that
+asked for the product or a helper: they give the same bits, however many threads there are. Who has
+to wait looks again at once, since to wake a thread that sleeps takes as long as several of the
+calls; and lets others have the core if it takes longer than that.
 
 Helpers run without Python, in compiled functions (``loops.c``), which call the very function of
 BLAS that NumPy calls.
@@ -28,7 +28,10 @@ def gemm_of(library: str) -> int | None:
 
 
 class Team:
-    """A thread and its helpers, who are there inside ``with``; see ``gemm_of``."""
+    """A thread and its helpers, who are there inside ``with``; see ``gemm_of``.
+
+    shared  what ``loops.multiply`` is told the team by
+    """
 
     def __init__(self, threads: int, gemm: int) -> None:
         self.shared = loops.team(gemm)
