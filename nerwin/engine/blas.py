@@ -121,7 +121,8 @@ def _faster(A: Array, B: Array, add: bool = False) -> Callable[[Array, Array, Ar
     our own, or both. It may add to what is there already.
     """
     team, loops = _own.team, kernels.compiled()
-    ours = A.shape[-2] * B.shape[-2] * B.shape[-1] > _SMALL and _ours_are_the_same()
+    (k, n), m = A.shape[-2:], B.shape[-1]
+    ours = m >= _NARROW and k * n * m > _SMALL and _ours_are_the_same()
     if not loops or not (team or ours):
         return None
     return partial(loops.multiply, team and team.shared, ours, add)
