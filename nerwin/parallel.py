@@ -12,9 +12,8 @@ from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nerwin.ensemble import Ensemble
 from nerwin.errors import ConfigError, DataError
@@ -26,6 +25,9 @@ from nerwin.pieces import Piece, Reading
 from nerwin.prediction import Block, predict
 from nerwin.processes import answer, ask, workers
 from nerwin.records import records_of
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 
 @dataclass
@@ -143,6 +145,8 @@ class _Slot:
 
 
 def _shared_out(pipes: list[Connection], pieces: Pieces) -> Iterator[tuple[int, Any]]:
+    from multiprocessing.connection import Connection, wait
+
     idle = list(pipes)
     working: dict[Connection, _Slot] = {}
     order: deque[_Slot] = deque()

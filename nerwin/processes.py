@@ -8,18 +8,19 @@ killed while it answers.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nerwin.errors import NerwinError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -31,6 +32,8 @@ def workers(task: Callable[..., Any], jobs: int) -> Iterator[list[Connection]]:
 
     task  goes to each, before it does anything; it may keep what it likes between two calls
     """
+    import multiprocessing
+
     forked = sys.platform == "linux"  # elsewhere its libraries may not bear it
     context = multiprocessing.get_context("fork" if forked else "spawn")
     processes: list[BaseProcess] = []
@@ -119,7 +122,9 @@ def _serve(pipe: Connection, task: Callable[..., Any], inherited: list[Connectio
 
 def _end_with_parent() -> None:
     """End at once, not only between two tasks: there is nobody left to work for."""
-    parent = multiprocessing.parent_process()
+    from multiprocessing import parent_process
+
+    parent = parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)
