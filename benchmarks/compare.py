@@ -45,7 +45,7 @@ SUBJECTS = {
     "agreement": Subject("nerwin and PyTorch compute the same", agreement.measures, 1, False),
     "training": Subject("Training", training.measures, 7),
     "floor": Subject("The arithmetic of a step, and the step", floor.measures, 7),
-    "prediction": Subject("Prediction, from file to file", shell.prediction, 5),
+    "prediction": Subject("Prediction, from file to file", shell.prediction, 9),
     "start": Subject("Start", shell.start, 7),
     "memory": Subject("The most memory held", shell.memory, 3, False),
     "vectors": Subject("Loading word vectors", shell.vectors, 5),
