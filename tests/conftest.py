@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from hypothesis import settings
 
 from nerwin.config import load_config
 from nerwin.resources import shipped
+from nerwin.text.vectors import WordVectors, load_vectors
 from nerwin.training import Run
 
 settings.register_profile("nerwin", deadline=None)  # machines are busy at times
@@ -63,6 +66,26 @@ def by_numpy(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
 
     monkeypatch.setattr(np, "matmul", matmul)
     return shapes
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    """Word vectors from a file with this data."""
+
+    def load(data: bytes | str, name: str = "vectors.txt") -> WordVectors:
+        data = data.encode() if isinstance(data, str) else data
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return load_vectors(str(path), cache=tmp_path / "cache")
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def files_left_open() -> Iterator[None]:
+    """They are closed here, not during somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
