@@ -122,9 +122,9 @@ def _serve(pipe: Connection, task: Callable[..., Any], inherited: list[Connectio
 
 def _end_with_parent() -> None:
     """End at once, not only between two tasks: there is nobody left to work for."""
-    from multiprocessing import parent_process
+    import multiprocessing
 
-    parent = parent_process()
+    parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
     os._exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
 import signal
 from collections.abc import Iterator
@@ -79,13 +78,6 @@ def load(tmp_path: Path):
         return load_vectors(str(path), cache=tmp_path / "cache")
 
     return load
-
-
-@pytest.fixture(scope="module")
-def files_left_open() -> Iterator[None]:
-    """They are closed here, not during somebody else's test."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(autouse=True)

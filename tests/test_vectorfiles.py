@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import hashlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,14 @@ from nerwin.errors import ConfigError, DataError
 from nerwin.text.vectors import load_vectors
 
 # gensim leaves its file open where it gives up.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.usefixtures("files_left_open"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files_left_open() -> Iterator[None]:
+    """They are closed here, not during somebody else's test."""
+    yield
+    gc.collect()
 
 
 # --- formats

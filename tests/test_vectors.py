@@ -25,12 +25,6 @@ from nerwin.errors import ConfigError, NerwinError
 from nerwin.text import vectors
 from nerwin.text.vectors import cache_folder, load_vectors
 
-# gensim leaves its file open where it gives up.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
-    pytest.mark.usefixtures("files_left_open"),
-]
-
 
 @pytest.fixture
 def no_reading(monkeypatch: pytest.MonkeyPatch):
